@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'check_positive', 'CALM']
 
-# %% ../nbs/06_calm.ipynb #4a25a040
+# %% ../nbs/06_calm.ipynb #604c7d67
 import math, numbers, warnings
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .data import ImageBatches, load_tensors, save_tensors
 from .em import EMRun, PatchMixture, Stats, fit_em
-from .features import pool
+from .features import pooled_features
 
 # %% ../nbs/06_calm.ipynb #ebebf862
 def sample_images(batches:ImageBatches, n:int, rng:np.random.RandomState)->Tensor:
@@ -161,7 +161,7 @@ def _keep(self:CALM, run, image_shape:tuple)->CALM:
     self.backend_ = f'torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.filters.dtype)[6:]}, {m.chunk_size(image_shape[1:])} images at a time'
     return self
 
-# %% ../nbs/06_calm.ipynb #12dcc03c
+# %% ../nbs/06_calm.ipynb #0a9a5410
 @patch
 @torch.no_grad()
 def _each(self:CALM, X, f)->Tensor:
@@ -179,7 +179,7 @@ def feature_map(self:CALM, X)->Tensor:
 @patch
 def transform(self:CALM, X)->Tensor:
     "Pooled scores in nats, (N,K): log p(x,k) up to a term without k (eq. P)."
-    return self._each(X, lambda x: pool(self.model_.score(x)))
+    return self._each(X, lambda x: pooled_features(self.model_, x))
 
 @patch
 def posterior(self:CALM, X)->Tensor:
