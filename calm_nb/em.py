@@ -62,12 +62,12 @@ def e_step(self:PatchMixture, x:Tensor, # images, (N,C,H,W)
     parts = zip(x.split(n), w.split(n))
     return sum(self.chunk_stats(x.to(f.device, f.dtype), w.to(f.device).double()) for x, w in parts)
 
-# %% ../nbs/04_em.ipynb #f85cfb11
+# %% ../nbs/04_em.ipynb #4f923546
 @patch
 def m_step(self:PatchMixture, stats:Stats)->PatchMixture:
     "The mixture that maximises the expected complete log-likelihood (eq. 4; weights and variance eq. 5)."
     f, num, den = self.filters.double(), stats['num'], stats['den'][:,None,None,None]
-    f = torch.where(den > 1e-10*stats['n'], num/den, f)
+    f = torch.where(den > 1e-30, num/den, f)    # nearer to zero, float32 responsibilities have underflowed
     new = replace(self, filters=f.to(self.filters))
     if self.learn_weights: new = replace(new, log_weights=(stats['den']/stats['den'].sum()).log().to(f.device, self.filters.dtype))
     if self.learn_variance:

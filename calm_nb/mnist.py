@@ -133,7 +133,7 @@ def best_rows(c:Config, recipe:Recipe, d:Labelled, device:str='auto', progress:b
         runs.append(run | dict(accuracy=accuracy(softmax_regression(), f, d.y, ft, d.y_test)))
     return [row(f'same budget, best options', runs)], first
 
-# %% ../nbs/20_mnist.ipynb #9d352286
+# %% ../nbs/20_mnist.ipynb #7887d8ef
 EPOCHS = dict(init='random', max_iter=15, tol=0, batch_size=1000)
 DIGITS = Config('digits', Recipe(dict(n_filters=32, patch_size=6, padding=1) | EPOCHS, steps=('scale',)),
     options={'start from patches': dict(calm=dict(init='patches')), 'pooled at variance 3': dict(variance=3.), 'features p(x,k)^(1/T), T=3': dict(temperature=3.)},
@@ -142,7 +142,7 @@ MNIST = Config('mnist', Recipe(dict(n_filters=64, patch_size=20, padding=2) | EP
     options={'start from patches': dict(calm=dict(init='patches')), 'images of one length': dict(steps=('scale',)), 'pooled at variance 3': dict(variance=3.),
              'four channels of orientation, filters 4x10x10': dict(steps=('orientation', 'scale'), calm=dict(patch_size=10, padding=1, variance=.3)),
              'features p(x,k)^(1/T), T=5': dict(temperature=5.)},
-    supervised=dict(epochs=12, lr=3e-3))
+    supervised=dict(epochs=8, lr=1e-2))
 
 def load(c:Config, data=None)->Labelled:
     "The data of a config, in the part that it asks for."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['half_counts', 'power', 'Mixture', 'StationaryMixture', 'groups', 'stationary_start', 'photographs', 'natural_patches',
-           'show_components', 'phase_scrambled', 'ShiftedMixture', 'shifted_start']
+           'show_components', 'phase_scrambled', 'ShiftedMixture', 'shifted_start', 'upright']
 
 # %% ../nbs/08_stationary.ipynb #7b1e12ef
 import math
@@ -36,7 +36,7 @@ def power(x:Tensor # patches, (N,C,H,W)
     "|x_f|^2, the power of every Fourier coefficient in the half plane (eq. F1)."
     return torch.view_as_real(torch.fft.rfft2(x, norm='ortho')).square().sum(-1)
 
-# %% ../nbs/08_stationary.ipynb #d9354b16
+# %% ../nbs/08_stationary.ipynb #92dde431
 class Mixture:
     "Bayes' rule over components whose `log_density` and `moments` a subclass brings."
     chunk, beta = 4096, 1.
@@ -49,6 +49,10 @@ class Mixture:
         "`log_joint` of prepared images."
         return self.log_density(f) + self.log_weights.to(self.dtype)
 
+    def relevant_joint(self, f:Tensor)->Tensor:
+        "`joint`, where a model may put -inf for components too unlikely to change any digit of a sum."
+        return self.joint(f)
+
     def posterior(self, x:Tensor)->Tensor:
         "Responsibilities gamma_k, (N,K) (eq. F2)."
         return normalise_(self.log_joint(x), (1,))[0]
@@ -57,11 +61,11 @@ class Mixture:
         "log p(x), (N,) in nats, float64 (eq. F2)."
         return self.log_joint(x).double().logsumexp(1)
 
-# %% ../nbs/08_stationary.ipynb #70410656
+# %% ../nbs/08_stationary.ipynb #1ee2d261
 @patch
 def chunk_stats(self:Mixture, f:Tensor, w:Tensor)->Stats:
     "The sums over a few prepared images (eq. F2)."
-    gamma, log_z = normalise_(self.beta*self.joint(f), (1,))
+    gamma, log_z = normalise_(self.beta*self.relevant_joint(f), (1,))
     w = w.to(gamma.device).double()
     gamma *= w.to(gamma)[:,None]
     return Stats(n=w.sum(), log_likelihood=(w*log_z.double()).sum()/self.beta, den=gamma.double().sum(0), **self.moments(f, gamma))
@@ -79,7 +83,7 @@ def updated_log_weights(self:Mixture, stats:Stats)->Tensor:
     "Log shares of the components; one that nobody wants keeps a weight of 1e-30."
     return (stats['den']/stats['den'].sum()).clamp(min=1e-30).log().to(self.log_weights)
 
-# %% ../nbs/08_stationary.ipynb #2cbbdfe5
+# %% ../nbs/08_stationary.ipynb #792ddfbc
 @dataclass(frozen=True)
 class StationaryMixture(Mixture):
     "Zero-mean Gaussians with circulant covariance: component k is its power spectrum S_k."
@@ -96,14 +100,20 @@ class StationaryMixture(Mixture):
         if not (s.isfinite() & (s > 0)).all(): raise ValueError(f'spectra: expected positive numbers, got a smallest one of {s.min().item()}; raise the floor')
         if self.log_weights is None: object.__setattr__(self, 'log_weights', s.new_full((K,), -math.log(K)))
 
-    @property
-    def dtype(self): return self.spectra.dtype
-    @property
-    def size(self): return (self.spectra.shape[2], self.width)
-    @property
-    def counts(self): return half_counts(*self.size, self.dc).to(self.spectra)
-    @property
-    def n_dims(self)->float: return self.spectra.shape[1]*half_counts(*self.size, self.dc).sum().item()
+# %% ../nbs/08_stationary.ipynb #37234692
+@patch(as_prop=True)
+def dtype(self:StationaryMixture): return self.spectra.dtype
+
+@patch(as_prop=True)
+def size(self:StationaryMixture)->tuple[int,int]: return (self.spectra.shape[2], self.width)
+
+@patch(as_prop=True)
+def counts(self:StationaryMixture)->Tensor: return half_counts(*self.size, self.dc).to(self.spectra)
+
+@patch(as_prop=True)
+def n_dims(self:StationaryMixture)->float:
+    "D: channels times pixels, less the means if they are no part of the density."
+    return self.spectra.shape[1]*half_counts(*self.size, self.dc).sum().item()
 
 # %% ../nbs/08_stationary.ipynb #7909ad46
 @patch
@@ -144,7 +154,7 @@ def with_state(self:StationaryMixture, state:dict)->StationaryMixture:
     if shape != got: raise ValueError(f'checkpoint: expected spectra of shape {shape}, got {got}: it belongs to another model; choose another file')
     return replace(self, **{k: v.to(self.spectra.device) for k, v in state.items()})
 
-# %% ../nbs/08_stationary.ipynb #94dea2fd
+# %% ../nbs/08_stationary.ipynb #4479daf5
 def groups(f:Tensor, # features, (N,F)
            n:int, # number of groups
            init:str, # 'kmeans' or 'random'
@@ -159,6 +169,7 @@ def groups(f:Tensor, # features, (N,F)
     km = MiniBatchKMeans(n, n_init=3, random_state=seed).fit(f[np.random.default_rng(seed).permutation(len(f))[:n_fit]])
     return torch.as_tensor(km.predict(f)).long()
 
+# %% ../nbs/08_stationary.ipynb #a30a1c1b
 def stationary_start(x:Tensor, # patches, (N,C,H,W)
                      n_components:int, init:str='kmeans', seed:int=0,
                      dc:bool=True, # False for patches whose mean was taken out
@@ -221,11 +232,13 @@ def natural_patches(n:int, size:int, # number of patches, and their side
     kept = torch.cat(kept)
     return kept[torch.randperm(len(kept), generator=g)[:n]]
 
-# %% ../nbs/08_stationary.ipynb #a52a34eb
+# %% ../nbs/08_stationary.ipynb #cac9aec4
 @patch
 def filters(self:StationaryMixture)->Tensor: # (K,C,H,W), frequency zero in the middle
-    "Whitening filters 1/sqrt(S_k) over the whole plane, as pictures."
-    f = torch.fft.fft2(torch.fft.irfft2(self.spectra, s=self.size)).real.clamp(min=self.floor).rsqrt()
+    "Whitening filters 1/sqrt(S_k) over the whole plane, as pictures; without frequency zero its place shows its neighbour."
+    s = self.spectra.clone()
+    if not self.dc: s[...,0,0] = s[...,0,1]
+    f = torch.fft.fft2(torch.fft.irfft2(s, s=self.size)).real.clamp(min=self.floor).rsqrt()
     return torch.fft.fftshift(f, dim=(-2,-1))
 
 # %% ../nbs/08_stationary.ipynb #f1132b52
@@ -252,7 +265,7 @@ def phase_scrambled(x:Tensor, # patches, (N,C,H,W)
     noise[...,0,0] = f[...,0,0]                 # keeps the mean, sign included
     return torch.fft.irfft2(f.abs()*torch.exp(1j*noise.angle()), s=x.shape[-2:], norm='ortho')
 
-# %% ../nbs/08_stationary.ipynb #a55ff621
+# %% ../nbs/08_stationary.ipynb #fb71254d
 @dataclass(frozen=True)
 class ShiftedMixture(Mixture):
     "Circulant Gaussians whose mean sits at an unknown circular shift (eq. F4)."
@@ -264,18 +277,19 @@ class ShiftedMixture(Mixture):
     def dtype(self): return self.noise.dtype
     @property
     def log_weights(self): return self.noise.log_weights
-
     def prepare(self, x): return torch.fft.rfft2(as_images(x, channels=self.means.shape[1], size=self.noise.size).to(self.means), norm='ortho')
+    def log_density(self, f): return self.by_shift(f).flatten(2).logsumexp(2)
 
-    def by_shift(self, f:Tensor)->Tensor:
-        "log p(x,u|k) for every shift, (N,K,H,W) (eq. F4)."
-        m, n = torch.fft.rfft2(self.means, norm='ortho'), self.noise
-        white = (m*(n.counts > 0)/n.spectra).conj()
-        cross = math.prod(n.size)**.5*torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
-        own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2 + math.log(math.prod(n.size))
-        return cross + (n.log_density(f.abs()**2) - own)[:,:,None,None]
-
-    def log_density(self, f:Tensor)->Tensor: return self.by_shift(f).flatten(2).logsumexp(2)
+# %% ../nbs/08_stationary.ipynb #838725fe
+@patch
+def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1)
+            )->Tensor: # (N,K,H,W)
+    "log p(x,u|k) for every shift u (eq. F4)."
+    m, n = torch.fft.rfft2(self.means, norm='ortho'), self.noise
+    white = (m*(n.counts > 0)/n.spectra).conj()
+    cross = math.prod(n.size)**.5*torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
+    own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2 + math.log(math.prod(n.size))
+    return cross + (n.log_density(f.abs()**2) - own)[:,:,None,None]
 
 # %% ../nbs/08_stationary.ipynb #13ed3375
 @patch
@@ -308,3 +322,9 @@ def state(self:ShiftedMixture)->dict: return dict(means=self.means, **self.noise
 @patch
 def with_state(self:ShiftedMixture, state:dict)->ShiftedMixture:
     return replace(self, means=state['means'].to(self.means.device), noise=self.noise.with_state({k: state[k] for k in ('spectra', 'log_weights')}))
+
+# %% ../nbs/08_stationary.ipynb #14720353
+def upright(means:Tensor # (K,C,H,W)
+           )->Tensor:
+    "The same means up to a circular shift: emptiest row and column first."
+    return torch.stack([m.roll((-m.sum((0,2)).argmin().item(), -m.sum((0,1)).argmin().item()), (1,2)) for m in means])
