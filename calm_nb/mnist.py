@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['STEPS', 'EPOCHS', 'DIGITS', 'MNIST', 'COLUMNS', 'Recipe', 'Config', 'prepare', 'features', 'worst_change', 'row',
            'calm_run', 'paper_rows', 'supervised_rows', 'merge', 'try_options', 'best_rows', 'load', 'run',
-           'unnormalised_constant', 'figures', 'reproduce']
+           'unnormalised_constant', 'figures', 'reproduce', 'Wide', 'with_shifts', 'wide_run']
 
-# %% ../nbs/20_mnist.ipynb #015e2c6c
+# %% ../nbs/20_mnist.ipynb #ce55e273
 import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from torch import Tensor
 from .calm import CALM
 from .data import Labelled, load_digits, load_mnist, whole_file
 from .features import SupervisedNet, accuracy, max_pool, pool, pooled_features, softmax_regression, supervised_accuracy, train_supervised
+from .patch import embed
+from .patches import Encoder, LinearSVM, learn_bank
 from .plots import show_curves, show_filters, show_images, show_posterior
 from .preprocess import orientation_channels, scale_to_norm
 from .report import Timer, provenance, save_result, table
@@ -74,7 +76,7 @@ def row(name:str, runs:list)->dict:
     return dict(row=name, accuracy=round(mean(acc), 3), deviation=round(stdev(acc), 3) if len(acc) > 1 else None, accuracies=acc,
                 seconds=round(mean(r['seconds'] for r in runs), 1), worst_change=min(worst) if worst else None, curves=curves)
 
-# %% ../nbs/20_mnist.ipynb #052a612a
+# %% ../nbs/20_mnist.ipynb #059e9f18
 def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto', progress:bool=True)->tuple[CALM,Tensor,Tensor,dict]:
     "Fit a recipe; returns the estimator, features of both parts, and what is recorded of the run."
     t, x = Timer(), prepare(d.x, recipe.steps)
@@ -84,6 +86,7 @@ def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto', progress:bo
     f, ft = features(recipe, calm, x), features(recipe, calm, prepare(d.x_test, recipe.steps))
     return calm, f, ft, dict(seconds=fit_seconds, feature_seconds=t(), curve=calm.log_likelihood_)
 
+# %% ../nbs/20_mnist.ipynb #f118bdbc
 def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
     "As in the paper, with unscaled and with standardised features; and the estimator of the first seed."
     plain, scaled, first = [], [], None
@@ -166,17 +169,19 @@ def unnormalised_constant(calm:CALM, d:Labelled, steps:tuple)->float:
     m, x = calm.model_, prepare(d.x[:1000], steps)
     return (m.log_evidence(x, torch.zeros(len(x), 1, 1)).mean()*-1).item()
 
-# %% ../nbs/20_mnist.ipynb #70e6adfa
+# %% ../nbs/20_mnist.ipynb #924e2f65
 def figures(calm:CALM, result:dict, d:Labelled)->dict: # name of the file: figure
     "The figures of section 5.1 for a fitted layer."
     m = calm.model_
     images, k, u = calm.sample(8)
-    boxes = [[(*[v - m.padding for v in loc], calm.patch_size, f'C{f}')] for f, loc in zip(k.tolist(), u.tolist())]
+    means = torch.stack([embed(m.filters[i].cpu(), tuple(v), [s + 2*m.padding for s in calm.image_shape_[1:]]) for i, v in zip(k, u.tolist())])
+    means = means[..., m.padding:m.padding+images.shape[2], m.padding:m.padding+images.shape[3]]
+    boxes = [[(*[v - m.padding for v in loc], calm.patch_size, 'tab:red')] for loc in u.tolist()]
     x = prepare(torch.cat([d.x[d.y == c][:1] for c in d.y.unique()]), result['config']['paper']['steps'])
     curves = {f'seed {s}': [v + result['constant'] for v in curve] for s, curve in zip(result['config']['seeds'], result['rows'][0]['curves'])}
-    return {'figure1_samples': show_images(images, boxes=boxes, size=1.4),
+    return {'figure1_samples': show_images([*images, *means], ncols=8, boxes=boxes*2, size=1.4),
             'figure3_filters': show_filters(calm.filters_[calm.counts_.argsort(descending=True)], cmap='gray_r'),
-            'figure4_likelihood': show_curves(curves, ylabel='unnormalised log-likelihood, nats per image'),
+            'figure4_likelihood': show_curves(curves, ylabel='unnormalised, nats per image'),
             'posterior': show_posterior(x, calm.posterior(x), calm.patch_size, calm.padding, top=2, ncols=5)}
 
 # %% ../nbs/20_mnist.ipynb #11e3f605
@@ -195,3 +200,34 @@ def reproduce(config:Config, # DIGITS or MNIST
     print(table(result['rows'], COLUMNS))
     print(f'\n{result["data"]}: {result["images"][0]} training and {result["images"][1]} test images, {len(config.seeds)} seeds, {result["seconds"]:.0f} s; figures and numbers in {out}/')
     return result
+
+# %% ../nbs/20_mnist.ipynb #84405b11
+@dataclass(frozen=True)
+class Wide:
+    "A layer of `patches.Encoder` and its classifier."
+    sizes:tuple = (5, 7, 9) # sides of the filters, one bank each
+    betas:tuple = (15., 12., 10.) # inverse temperature of each bank
+    K:int = 100 # filters a bank
+    side:int = 8 # squares of the pooling grid
+    stride:int = 4
+    power:float = .25
+    n_learn:int = 2000 # images that filters are learned from
+    n_patches:int = 100000 # patches of them, a bank
+    penalty:float = 3e-3
+    rounds:int = 15 # of the classifier; 0 is ridge regression
+    shifted:bool = False # train the classifier on images moved by one pixel in four directions, too
+
+def with_shifts(d:Labelled)->Labelled:
+    "Training images and four copies of them, each moved by one pixel."
+    moves = [(0,0), (0,1), (0,-1), (1,0), (-1,0)]
+    return d._replace(x=torch.cat([d.x.roll(m, (2,3)) for m in moves]), y=d.y.repeat(len(moves)))
+
+def wide_run(w:Wide, d:Labelled, seed:int=0, progress:bool=True)->dict: # for `row`
+    "Learn the banks, encode all images, fit the classifier."
+    t, x = Timer(), prepare(d.x[:w.n_learn], ())
+    enc = Encoder(tuple(learn_bank(x, L, w.K, seed, w.n_patches, progress) for L in w.sizes), w.betas, w.side, w.stride, w.power)
+    learn_seconds, d = t(), with_shifts(d) if w.shifted else d
+    f, ft = enc.all(d.x), enc.all(d.x_test)
+    feature_seconds = t()
+    return dict(accuracy=accuracy(LinearSVM(w.penalty, w.rounds), f, d.y, ft, d.y_test), n_features=f.shape[1], learn_seconds=learn_seconds, feature_seconds=feature_seconds,
+                classifier_seconds=(last := t()), seconds=round(learn_seconds + feature_seconds + last, 1))
