@@ -30,7 +30,7 @@ def whitening(cov:Tensor, # covariances, (K,D,D)
         raise ValueError(f'covariances: expected positive definite ones, got a singular covariance in component {k}; raise reg_covar or use fewer components')
     return torch.linalg.solve_triangular(L, torch.eye(cov.shape[1]).to(L).expand_as(L), upper=False).mT
 
-# %% ../nbs/09_deep.ipynb #47f16d73
+# %% ../nbs/09_deep.ipynb #32202c0c
 @dataclass(frozen=True)
 class GaussianMixture(Mixture):
     "Gaussian components with a full or diagonal covariance each (eq. G1)."
@@ -48,6 +48,8 @@ class GaussianMixture(Mixture):
 
     @property
     def dtype(self): return self.means.dtype
+    @property
+    def chunk(self): return 4096 if self.means.shape[1] < 128 else 16384
     @property
     def full(self)->bool: return self.covariances.ndim == 3
 
@@ -118,18 +120,23 @@ def relevant_joint(self:GaussianMixture, x:Tensor, # (N,D)
     finish((bound > out.amax(1, keepdim=True) - slack) & ~lead)
     return out
 
-# %% ../nbs/09_deep.ipynb #500abea0
+# %% ../nbs/09_deep.ipynb #cd9bc39d
+@patch(as_prop=True)
+def centres(self:GaussianMixture)->Tensor:
+    "Where sums of products are taken: at the means in float32, at zero in float64, which has digits to spare."
+    return torch.zeros_like(self.means) if self.dtype == torch.float64 else self.means
+
 @patch
 def moments(self:GaussianMixture, x:Tensor, gamma:Tensor)->dict:
     "sum gamma_k x, and sum gamma_k x x^T or gamma_k x^2 (eq. G3)."
     if not self.full: return dict(sum=gamma.T @ x, scatter=gamma.T @ x**2)
-    (K, D), sums, scatter = self.means.shape, [], []
-    for mu, p in zip(self.means, gamma.T):
+    sums, scatter = [], []
+    for mu, p in zip(self.centres, gamma.T):
         r = (p > 1e-20).nonzero()[:,0]
         d, u, n = (x[r]-mu)*p[r,None].sqrt(), mu.double(), p.double().sum()
         s, S = (p[r].sqrt() @ d).double(), (d.T @ d).double()
-        sums.append(s + n*u)
-        scatter.append(S if not len(u.nonzero()) else S + torch.outer(u, s) + torch.outer(s, u) + n*torch.outer(u, u))
+        if u.any(): move = torch.outer(u, s + n*u/2); S += move + move.T
+        sums.append(s + n*u); scatter.append(S)
     return dict(sum=torch.stack(sums), scatter=torch.stack(scatter))
 
 # %% ../nbs/09_deep.ipynb #40b48a48
@@ -147,7 +154,7 @@ def m_step(self:GaussianMixture, stats:Stats)->GaussianMixture:
     weights = self.updated_log_weights(stats)[keep].log_softmax(0)
     return replace(self, means=mu[keep].to(self.means), covariances=cov[keep], log_weights=weights)
 
-# %% ../nbs/09_deep.ipynb #37fa5f71
+# %% ../nbs/09_deep.ipynb #d2dd7dca
 def gaussian_start(x:Tensor, # samples, (N,...)
                    n_components:int, init:str='kmeans', seed:int=0,
                    full:bool=True, # full covariances, else diagonal ones
@@ -162,6 +169,7 @@ def gaussian_start(x:Tensor, # samples, (N,...)
     start = m.m_step(Stats(n=len(x), log_likelihood=0., den=gamma.sum(0), **m.moments(x, gamma)))
     return replace(start, min_weight=options.get('min_weight', 0.))
 
+# %% ../nbs/09_deep.ipynb #61aa6fcb
 @patch
 def state(self:GaussianMixture)->dict: return dict(means=self.means, covariances=self.covariances, log_weights=self.log_weights)
 
@@ -183,7 +191,7 @@ def sample(self:GaussianMixture, n:int, generator:torch.Generator|None=None)->tu
     for i in k.unique().tolist(): x[k==i] = noise[k==i] @ torch.linalg.cholesky(self.covariances[i]).T
     return self.means[k] + x.to(self.means), k
 
-# %% ../nbs/09_deep.ipynb #78dc61ed
+# %% ../nbs/09_deep.ipynb #0361bd62
 def component_scores(model, x:Tensor # images or features
                     )->Tensor: # (N,K)
     "log pi_k p(x|k) of any model, up to a number per image for those that only know scores: `PatchMixture`, and anything with `transform`."
@@ -192,6 +200,7 @@ def component_scores(model, x:Tensor # images or features
     if hasattr(model, 'transform'): return torch.as_tensor(model.transform(x))
     raise ValueError(f'layer: expected a model with log_joint, score or transform, got {type(model).__name__}')
 
+# %% ../nbs/09_deep.ipynb #e444b143
 def feed(scores:Tensor, # (N,K)
          how:str, # 'log', 'standardised' or 'posterior'
         )->Tensor: # (N,K) float64
@@ -301,7 +310,7 @@ def log_density(self:HierarchicalMixture, f:Tensor)->Tensor: # (N,M)
     _, top, mix = self.parts(f)
     return mix.log().sum(1) + top.sum(1, keepdim=True)
 
-# %% ../nbs/09_deep.ipynb #c190c01d
+# %% ../nbs/09_deep.ipynb #16450c74
 @patch
 def moments(self:HierarchicalMixture, f:Tensor, gamma:Tensor)->dict:
     "Counts of (z, j, k), and the lower mixture's sums under responsibilities that the upper layer has shaped (eq. H2)."
@@ -312,6 +321,7 @@ def moments(self:HierarchicalMixture, f:Tensor, gamma:Tensor)->dict:
     r = (e*torch.einsum('njz,zjk->njk', share, w)).flatten(0,1)
     return dict(used=used, lower_den=r.double().sum(0), **{f'lower_{k}': v for k, v in self.lower.moments(f.flatten(0,1), r).items()})
 
+# %% ../nbs/09_deep.ipynb #2cc2e0e7
 @patch
 def m_step(self:HierarchicalMixture, stats:Stats)->HierarchicalMixture:
     "Weights of both layers, and the lower mixture's own M-step (eq. H2)."
@@ -320,7 +330,7 @@ def m_step(self:HierarchicalMixture, stats:Stats)->HierarchicalMixture:
     lower = self.lower.m_step(Stats(n=stats['n'], log_likelihood=0., **lower)) if lower else self.lower
     return replace(self, lower=lower, log_parts=(used/used.sum(2, keepdim=True)).log().to(self.log_parts), log_weights=self.updated_log_weights(stats))
 
-# %% ../nbs/09_deep.ipynb #1b232cf9
+# %% ../nbs/09_deep.ipynb #859dcc25
 def hierarchical_start(x:Tensor, # images, (N,C,H,W)
                        lower:Mixture, # a mixture of tiles
                        n_components:int, # M, of the upper layer
@@ -333,6 +343,7 @@ def hierarchical_start(x:Tensor, # images, (N,C,H,W)
     w = torch.einsum('nz,njk->zjk', label, p) + .01*p.sum(0)/len(p)
     return HierarchicalMixture(lower, (w/w.sum(2, keepdim=True)).log(), (label.sum(0)/len(x)).clamp(min=1e-30).log(), tile)
 
+# %% ../nbs/09_deep.ipynb #6f073382
 @patch
 def state(self:HierarchicalMixture)->dict: return dict(log_parts=self.log_parts, log_weights=self.log_weights, **{f'lower_{k}': v for k, v in self.lower.state().items()})
 

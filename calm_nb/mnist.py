@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STEPS', 'EPOCHS', 'DIGITS', 'MNIST', 'COLUMNS', 'Recipe', 'Config', 'prepare', 'features', 'worst_change', 'row',
            'calm_run', 'paper_rows', 'supervised_rows', 'merge', 'try_options', 'best_rows', 'load', 'run',
-           'unnormalised_constant', 'figures', 'reproduce', 'Wide', 'with_shifts', 'wide_run']
+           'unnormalised_constant', 'figures', 'reproduce', 'Wide', 'wide_run']
 
 # %% ../nbs/20_mnist.ipynb #ce55e273
 import warnings
@@ -201,7 +201,7 @@ def reproduce(config:Config, # DIGITS or MNIST
     print(f'\n{result["data"]}: {result["images"][0]} training and {result["images"][1]} test images, {len(config.seeds)} seeds, {result["seconds"]:.0f} s; figures and numbers in {out}/')
     return result
 
-# %% ../nbs/20_mnist.ipynb #84405b11
+# %% ../nbs/20_mnist.ipynb #fcf6efd4
 @dataclass(frozen=True)
 class Wide:
     "A layer of `patches.Encoder` and its classifier."
@@ -215,18 +215,12 @@ class Wide:
     n_patches:int = 100000 # patches of them, a bank
     penalty:float = 3e-3
     rounds:int = 15 # of the classifier; 0 is ridge regression
-    shifted:bool = False # train the classifier on images moved by one pixel in four directions, too
-
-def with_shifts(d:Labelled)->Labelled:
-    "Training images and four copies of them, each moved by one pixel."
-    moves = [(0,0), (0,1), (0,-1), (1,0), (-1,0)]
-    return d._replace(x=torch.cat([d.x.roll(m, (2,3)) for m in moves]), y=d.y.repeat(len(moves)))
 
 def wide_run(w:Wide, d:Labelled, seed:int=0, progress:bool=True)->dict: # for `row`
     "Learn the banks, encode all images, fit the classifier."
     t, x = Timer(), prepare(d.x[:w.n_learn], ())
     enc = Encoder(tuple(learn_bank(x, L, w.K, seed, w.n_patches, progress) for L in w.sizes), w.betas, w.side, w.stride, w.power)
-    learn_seconds, d = t(), with_shifts(d) if w.shifted else d
+    learn_seconds = t()
     f, ft = enc.all(d.x), enc.all(d.x_test)
     feature_seconds = t()
     return dict(accuracy=accuracy(LinearSVM(w.penalty, w.rounds), f, d.y, ft, d.y_test), n_features=f.shape[1], learn_seconds=learn_seconds, feature_seconds=feature_seconds,

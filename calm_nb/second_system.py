@@ -6,14 +6,14 @@
 __all__ = ['NATURAL', 'NATURAL_TINY', 'SAMPLE', 'MNIST', 'DIGITS', 'LAYERS', 'LAYERS_TINY', 'DENSITY', 'DENSITY_TINY', 'CLASSES',
            'CLASSES_TINY', 'OVERLAP', 'OVERLAP_TINY', 'PHASE', 'PHASE_TINY', 'TOPDOWN', 'TOPDOWN_TINY', 'SPEED',
            'SPEED_TINY', 'bits_per_dim', 'labelled', 'pack', 'unpack', 'fitted', 'described', 'save_run_of',
-           'patches_of', 'run_natural', 'wall', 'filter_pictures', 'save_figures', 'reproduce_stationary', 'chosen_reg',
-           'run_mnist', 'layer_record', 'run_layers', 'show_histograms', 'reproduce_deep', 'dct_basis',
-           'half_plane_parameters', 'run_density', 'class_models', 'bayes_accuracy', 'run_classes', 'overlap',
-           'pairwise', 'annealed', 'split_merged', 'merged_and_split', 'schemes', 'run_overlap', 'patch_start',
-           'run_phase', 'run_topdown', 'run_speed']
+           'patches_of', 'run_natural', 'mosaic', 'wall', 'filter_pictures', 'save_figures', 'reproduce_stationary',
+           'chosen_reg', 'run_mnist', 'layer_record', 'run_layers', 'show_histograms', 'reproduce_deep', 'dct_basis',
+           'half_plane_parameters', 'density_models', 'run_density', 'class_models', 'bayes_accuracy', 'run_classes',
+           'overlap', 'pairwise', 'annealed', 'merged_and_split', 'split_merged', 'schemes', 'run_overlap', 'bandwidth',
+           'patch_start', 'run_phase', 'run_topdown', 'stopwatch', 'sklearn_fit', 'run_speed']
 
-# %% ../nbs/22_second_system.ipynb #86b2bae6
-import base64, math, warnings, zlib
+# %% ../nbs/22_second_system.ipynb #fc6776e5
+import base64, math, time, warnings, zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,14 +21,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from .data import Labelled, load_digits, load_mnist
 from .deep import (GaussianMixture, HierarchicalMixture, Stack, class_histogram, component_scores, feed, fit_stack,
-                          gaussian_start, hierarchical_start, purity, tiles)
+                          gaussian_start, hierarchical_start, purity, tiles, whitening)
 from .em import EMRun, fit_em
 from .mixture import PatchMixture
-from .plots import show_curves, show_filters, show_images
+from .plots import show_curves, show_filters, tile
 from .report import Timer, load_result, provenance, save_result, table
 from .stationary import (ShiftedMixture, StationaryMixture, natural_patches, phase_scrambled, photographs,
                                 shifted_start, stationary_start, upright)
@@ -57,7 +58,7 @@ def unpack(p:dict)->Tensor:
     "Undo `pack`."
     return torch.as_tensor(np.frombuffer(zlib.decompress(base64.b64decode(p['float16'])), np.float16).reshape(p['shape']).copy()).float()
 
-# %% ../nbs/22_second_system.ipynb #635bf70e
+# %% ../nbs/22_second_system.ipynb #302df606
 def fitted(start, x:Tensor, max_iter:int, tol:float=1e-3, progress:bool=False)->tuple[object,dict]:
     "Model and record of a run of EM; falls of the likelihood (pruning, regularisation) are counted, not hidden."
     t = Timer()
@@ -67,6 +68,7 @@ def fitted(start, x:Tensor, max_iter:int, tol:float=1e-3, progress:bool=False)->
     h = run.log_likelihood
     return run.model, dict(train_nats=[round(v, 3) for v in h], epochs=len(h), seconds=t(), falls=sum(b < a - 1e-6*abs(a) for a, b in zip(h, h[1:])))
 
+# %% ../nbs/22_second_system.ipynb #763bf60d
 def described(model, x:Tensor, y:Tensor|None=None, n_dims:int|None=None, levels:int=256)->dict:
     "Held-out measures of a mixture: nats and bits/dim; purity, class histogram and the ten best images of each component."
     s = torch.cat([component_scores(model, b) for b in x.split(2000)]).double()
@@ -99,31 +101,42 @@ def run_natural(config:dict, progress:bool=False)->dict:
     samples = m.sample(20, torch.Generator().manual_seed(config['seed']))[0]
     return dict(config=config, **record, **described(m, xt, n_dims=m.n_dims), spectra=pack(m.spectra), log_weights=pack(m.log_weights), samples=pack(samples))
 
-# %% ../nbs/22_second_system.ipynb #a68ec1e3
+# %% ../nbs/22_second_system.ipynb #fa411065
+def mosaic(images:Tensor, # (N,1,H,W)
+           ncols:int, zoom:int=1, # images a row, and screen pixels a pixel
+          )->Image.Image:
+    "Images in rows, each stretched to its own range, as a grey picture without any resampling."
+    t = tile(images, ncols)[0].nan_to_num(1.).mul(255).round().byte()
+    return Image.fromarray(t.repeat_interleave(zoom, 0).repeat_interleave(zoom, 1).numpy())
+
+# %% ../nbs/22_second_system.ipynb #48241f04
 def wall(x:Tensor, # images, (N,C,H,W)
          top:list, # for each component the indices of its best images
          pictures:Tensor|None=None, # (K,H,W), one a component for the last column
          blocks:int=2, # rows are folded into so many blocks
-         size:float=8., # width in inches
-        ):
+         zoom:int=1,
+        )->Image.Image:
     "A row a component: best images, then its picture."
     rows = x[torch.as_tensor(top)][:,:,:1]
     if pictures is not None: rows = torch.cat([rows, pictures[:,None,None].to(rows)], 1)
     rows = torch.cat([rows, rows.new_zeros(-len(rows) % blocks, *rows.shape[1:])])
-    return show_filters(rows.unflatten(0, (blocks,-1)).transpose(0,1).flatten(0,2), blocks*rows.shape[1], size=size)
+    return mosaic(rows.unflatten(0, (blocks,-1)).transpose(0,1).flatten(0,2), blocks*rows.shape[1], zoom)
 
 def filter_pictures(spectra:Tensor, width:int, dc:bool=True)->Tensor: # (K,H,W)
     "Logarithms of the whitening filters 1/sqrt(S_k)."
     return StationaryMixture(spectra.clamp(min=1e-7), width, dc=dc).filters()[:,0].log()
 
-# %% ../nbs/22_second_system.ipynb #f85f95e0
+# %% ../nbs/22_second_system.ipynb #8c704c23
 SAMPLE = dict(data=None, size=16, n=20_000, n_test=4000, components=16, epochs=30, init='kmeans', seed=0)
 
 def save_figures(out:str|Path, figures:dict):
     "Write figures as PNG into a folder."
     Path(out).mkdir(parents=True, exist_ok=True)
-    for name, fig in figures.items(): fig.savefig(Path(out)/f'{name}.png', dpi=120); plt.close(fig)
+    for name, fig in figures.items():
+        if isinstance(fig, Image.Image): fig.save(Path(out)/f'{name}.png')
+        else: fig.savefig(Path(out)/f'{name}.png', dpi=120); plt.close(fig)
 
+# %% ../nbs/22_second_system.ipynb #80a24f4b
 def reproduce_stationary(out:str|Path, # folder for figures and results.json
                          data:str|Path|None=None, # folder that holds bsds/; None: the bundled photographs
                          progress:bool=True, config:dict|None=None)->dict:
@@ -131,13 +144,13 @@ def reproduce_stationary(out:str|Path, # folder for figures and results.json
     config = config or (SAMPLE if data is None else NATURAL | dict(data=str(data)))
     r = run_natural(config, progress)
     pictures = filter_pictures(unpack(r['spectra']), config['size'], dc=False)
-    save_figures(out, dict(components=wall(patches_of(config)[1], r['top'], pictures), likelihood=show_curves({'training': r['train_nats']}, ylabel='nats per patch'),
-                           samples=show_filters(unpack(r['samples']), 10)))
+    save_figures(out, dict(components=wall(patches_of(config)[1], r['top'], pictures, zoom=3), likelihood=show_curves({'training': r['train_nats']}, ylabel='nats per patch'),
+                           samples=mosaic(unpack(r['samples']), 10, 4)))
     save_result(Path(out)/'results.json', r | dict(provenance=provenance()))
     print(table([dict(components=r['components'], epochs=r['epochs'], train_nats=r['train_nats'][-1], held_out_nats=r['nats'], bits_per_dim=r['bits'])]))
     return r
 
-# %% ../nbs/22_second_system.ipynb #918234f2
+# %% ../nbs/22_second_system.ipynb #e0362003
 MNIST = dict(dataset='mnist', seed=0, components=(32,128), epochs=50, full=32, full_epochs=10, reg_covar=(1e-4,1e-3,1e-2,3e-2))
 DIGITS = dict(dataset='digits', n=400, n_test=200, seed=0, components=(4,8), epochs=8, full=4, full_epochs=4, reg_covar=(1e-3,1e-2))
 
@@ -147,6 +160,7 @@ def chosen_reg(x:Tensor, n_components:int, values:tuple, epochs:int, seed:int=0)
     nats = {v: fitted(gaussian_start(a, n_components, seed=seed, reg_covar=v), a, epochs)[0].log_likelihood(b).mean().item() for v in values}
     return max(nats, key=nats.get), nats
 
+# %% ../nbs/22_second_system.ipynb #26464dc8
 def run_mnist(config:dict, progress:bool=False)->dict:
     "Stationary mixtures and a full-covariance mixture of whole digits."
     c, d = config, labelled(config)
@@ -159,7 +173,7 @@ def run_mnist(config:dict, progress:bool=False)->dict:
     rows[f"full {c['full']}"] = record | described(m, d.x_test, d.y_test, levels=levels) | dict(means=pack(m.means), samples=pack(m.sample(20, torch.Generator().manual_seed(1))[0]), reg_covar=reg, tried={str(k): v for k, v in tried.items()})
     return dict(config=c, rows=rows)
 
-# %% ../nbs/22_second_system.ipynb #36fba4e8
+# %% ../nbs/22_second_system.ipynb #e612cc2f
 LAYERS = dict(dataset='mnist', seed=1, first=32, second=32, epochs=50, layer_epochs=50, three=(17,16), min_weights=(0.,.02,.03,.04,.05), alone=(17,10), reg_covar=1e-3)
 LAYERS_TINY = dict(dataset='digits', n=600, n_test=300, seed=1, first=8, second=6, epochs=8, layer_epochs=8, three=(6,5), min_weights=(0.,.1), alone=(6,), reg_covar=1e-3)
 
@@ -171,6 +185,7 @@ def layer_record(stack:Stack, depth:int, d:Labelled)->dict:
     entropy = -(torch.xlogy(q, q).sum(1)*h.sum(1)).sum()/h.sum()/math.log(2)
     return dict(components=len(h), used=int(used.sum()), purity=purity(h), class_entropy=entropy.item(), histogram=h.tolist(), top=[c.topk(10).indices.tolist() for c in p.T])
 
+# %% ../nbs/22_second_system.ipynb #343e283d
 def run_layers(config:dict, progress:bool=False)->dict:
     "Two layers in two ways, three layers with pruning, and single layers of as many components."
     c, d, t = config, labelled(config), Timer()
@@ -203,7 +218,7 @@ def show_histograms(rows:dict # name: record with 'histogram' and 'purity'
         ax.set_title(f"{name}\npurity {r['purity']:.2f}", fontsize=8)
     return fig
 
-# %% ../nbs/22_second_system.ipynb #44db6b14
+# %% ../nbs/22_second_system.ipynb #64c122b0
 def reproduce_deep(out:str|Path, # folder for figures and results.json
                    data:str|Path|None=None, # folder that holds MNIST/raw; None: the bundled digits
                    progress:bool=True, config:dict|None=None)->dict:
@@ -211,7 +226,7 @@ def reproduce_deep(out:str|Path, # folder for figures and results.json
     config = config or (LAYERS_TINY if data is None else LAYERS | dict(data=str(data)))
     r, x = run_layers(config, progress), labelled(config).x_test
     upper = {k: v for k, v in r['rows'].items() if k.startswith('layer')}
-    save_figures(out, dict(histograms=show_histograms(upper)) | {f'layer_{i}': wall(x, v['top']) for i, v in enumerate(upper.values(), 1)})
+    save_figures(out, dict(histograms=show_histograms(upper)) | {f'layer_{i}': wall(x, v['top'], zoom=2) for i, v in enumerate(upper.values(), 1)})
     save_result(Path(out)/'results.json', r | dict(provenance=provenance()))
     print(table([dict(model=k, components=v['components'], purity=v['purity'], class_entropy_bits=v['class_entropy']) for k, v in r['rows'].items()]))
     return r
@@ -231,25 +246,30 @@ def half_plane_parameters(size:int)->list:
     "Frequencies of a real patch without its mean, one of each mirrored pair: the free numbers of a spectrum."
     return sorted({min((i, j), (-i % size, -j % size)) for i in range(size) for j in range(size)} - {(0,0)})
 
-# %% ../nbs/22_second_system.ipynb #d4e59956
+# %% ../nbs/22_second_system.ipynb #0bb27a19
+def density_models(config:dict)->dict: # name: (basis, start of the data)
+    "The models of the table; `same` is the number of components that spends a budget of parameters."
+    c, K, D, half = config, config['components'], config['size']**2 - 1, len(half_plane_parameters(config['size']))
+    stationary = lambda k: lambda x: stationary_start(x, k, seed=c['seed'], dc=False)
+    gauss = lambda k, **kw: lambda x: gaussian_start(x, k, seed=c['seed'], reg_covar=c['reg_covar'], **kw)
+    budget = {'small': K*(half+1), 'large': K*(D*(D+1)//2 + 1)}
+    same = lambda per, which: max(1, round(budget[which]/(per+1)))
+    return {'one Gaussian': ('dct', gauss(1, zero_mean=True)), f'stationary': (None, stationary(K)), 'diagonal, random basis': ('pixels', gauss(K, zero_mean=True, full=False)),
+              'diagonal, cosine basis': ('dct', gauss(K, zero_mean=True, full=False)), 'full': ('dct', gauss(K, zero_mean=True)), 'full, with means': ('dct', gauss(K)),
+              'diagonal, cosine basis, small': ('dct', gauss(same(D, 'small'), zero_mean=True, full=False)),
+              'stationary, large': (None, stationary(same(half, 'large'))), 'diagonal, cosine basis, large': ('dct', gauss(same(D, 'large'), zero_mean=True, full=False))}
+
+# %% ../nbs/22_second_system.ipynb #4e4318ef
 def run_density(config:dict, progress:bool=False)->dict:
     "Held-out density of patches without their mean, at equal components and at equal parameters."
     c = config
     x, xt = patches_of(c, min_std=0.)
-    B, D, K = dct_basis(c['size']).float(), c['size']**2 - 1, c['components']
+    B, D = dct_basis(c['size']).float(), c['size']**2 - 1
     helmert = torch.linalg.svd(torch.ones(1, D+1)).Vh[1:]
     projected = {None: (x, xt), 'dct': (x.flatten(1) @ B.T, xt.flatten(1) @ B.T), 'pixels': (x.flatten(1) @ helmert.T, xt.flatten(1) @ helmert.T)}
-    stationary = lambda k: lambda x: stationary_start(x, k, seed=c['seed'], dc=False)
-    gauss = lambda k, **kw: lambda x: gaussian_start(x, k, seed=c['seed'], reg_covar=c['reg_covar'], **kw)
     half = len(half_plane_parameters(c['size']))
-    budget = {'small': K*(half+1) - 1, 'large': K*(D*(D+1)//2 + 1) - 1}
-    same = lambda per, which: max(1, round((budget[which]+1)/(per+1)))
-    models = {'one Gaussian': ('dct', gauss(1, zero_mean=True)), f'stationary': (None, stationary(K)), 'diagonal, random basis': ('pixels', gauss(K, zero_mean=True, full=False)),
-              'diagonal, cosine basis': ('dct', gauss(K, zero_mean=True, full=False)), 'full': ('dct', gauss(K, zero_mean=True)), 'full, with means': ('dct', gauss(K)),
-              'diagonal, cosine basis, small': ('dct', gauss(same(D, 'small'), zero_mean=True, full=False)),
-              'stationary, large': (None, stationary(same(half, 'large'))), 'diagonal, cosine basis, large': ('dct', gauss(same(D, 'large'), zero_mean=True, full=False))}
     rows = []
-    for name, (basis, start) in models.items():
+    for name, (basis, start) in density_models(c).items():
         a, b = projected[basis]
         t = Timer(); s = start(a); prepared = t()
         m, record = fitted(s, a, c['epochs'], 1e-3, progress)
@@ -259,7 +279,7 @@ def run_density(config:dict, progress:bool=False)->dict:
                          bits=bits_per_dim(out['nats'] + math.log(c['size']), D), seconds=round(prepared + record['seconds'], 1), epochs=record['epochs'], train_nats=record['train_nats'][-1]))
     return dict(config=c, rows=rows)
 
-# %% ../nbs/22_second_system.ipynb #70ab778d
+# %% ../nbs/22_second_system.ipynb #7ec7a1ff
 CLASSES = dict(dataset='mnist', seed=0, stationary=(1,2,4,8,16,32), full=(1,2,4,8), epochs=20, reg_covar=(1e-3,1e-2,3e-2,.1))
 CLASSES_TINY = dict(dataset='digits', n=1200, n_test=400, seed=0, stationary=(1,2), full=(1,2), epochs=8, reg_covar=(1e-3,1e-2))
 
@@ -273,6 +293,7 @@ def bayes_accuracy(models:list, x:Tensor, y:Tensor)->float:
     s = torch.stack([torch.cat([m.log_likelihood(b) for b in x.split(2000)]) + lp for m, lp in models], 1)
     return (s.argmax(1) == y).double().mean().item()
 
+# %% ../nbs/22_second_system.ipynb #10748f74
 def run_classes(config:dict, progress:bool=False)->dict:
     "Bayes classifiers from class-conditional mixtures, by number of components."
     c, d, rows = config, labelled(config), []
@@ -299,26 +320,13 @@ def pairwise(model:StationaryMixture)->Tensor:
     w = model.log_weights.double()
     return (overlap(model) + .5*(w[:,None] + w[None])).exp().triu(1)
 
-# %% ../nbs/22_second_system.ipynb #c313d1e9
+# %% ../nbs/22_second_system.ipynb #4c4615a4
 def annealed(start:StationaryMixture, x:Tensor, betas:tuple, epochs:int)->StationaryMixture:
     "EM at rising exponents beta; ends with beta one."
     for b in (*betas, 1.): start = fitted(replace(start, beta=b), x, epochs, 1e-2)[0]
     return start
 
-def split_merged(model:StationaryMixture, x:Tensor, rounds:int, epochs:int)->tuple[StationaryMixture,int]:
-    "Merge the pair that overlaps most, split the component that is most spread, keep it if training images gain."
-    best, kept, refused = model.log_likelihood(x).mean(), 0, set()
-    for _ in range(rounds):
-        pair = pairwise(model)
-        for i, j in refused: pair[i,j] = 0
-        i, j = divmod(pair.argmax().item(), len(pair))
-        trial = merged_and_split(model, x, i, j)
-        trial = fitted(trial, x, epochs, 1e-3)[0]
-        ll = trial.log_likelihood(x).mean()
-        if ll > best: model, best, kept, refused = trial, ll, kept + 1, set()
-        else: refused.add((i,j))
-    return model, kept
-
+# %% ../nbs/22_second_system.ipynb #c89a0f02
 def merged_and_split(model:StationaryMixture, x:Tensor, i:int, j:int)->StationaryMixture:
     "Components i and j become one; the place of j goes to half of the component whose patches vary most in contrast about it."
     w, s = model.log_weights.exp().clone(), model.spectra.clone()
@@ -333,9 +341,24 @@ def merged_and_split(model:StationaryMixture, x:Tensor, i:int, j:int)->Stationar
     s[j], s[k] = s[k]*1.3, s[k]/1.3
     return replace(model, spectra=s, log_weights=w.log())
 
-# %% ../nbs/22_second_system.ipynb #de9f02c5
-OVERLAP = dict(natural=dict(data='', size=16, n=50_000, n_test=20_000, seed=0), mnist=dict(dataset='mnist', n=20_000, seed=0), components=32, per_class=8,
-               epochs=40, betas=(.02,.05,.1,.2,.5), rounds=15, seed=0)
+# %% ../nbs/22_second_system.ipynb #8490eb72
+def split_merged(model:StationaryMixture, x:Tensor, rounds:int, epochs:int)->tuple[StationaryMixture,int]:
+    "Merge the pair that overlaps most, split the component that is most spread, keep it if training images gain."
+    best, kept, refused = model.log_likelihood(x).mean(), 0, set()
+    for _ in range(rounds):
+        pair = pairwise(model)
+        for i, j in refused: pair[i,j] = 0
+        i, j = divmod(pair.argmax().item(), len(pair))
+        trial = merged_and_split(model, x, i, j)
+        trial = fitted(trial, x, epochs, 1e-3)[0]
+        ll = trial.log_likelihood(x).mean()
+        if ll > best: model, best, kept, refused = trial, ll, kept + 1, set()
+        else: refused.add((i,j))
+    return model, kept
+
+# %% ../nbs/22_second_system.ipynb #b0690992
+OVERLAP = dict(natural=dict(data='', size=16, n=30_000, n_test=10_000, seed=0), mnist=dict(dataset='mnist', n=10_000, seed=0), components=32, per_class=8,
+               epochs=40, betas=(.02,.05,.1,.2,.5), rounds=10, seed=0)
 OVERLAP_TINY = dict(natural=dict(data=None, size=6, n=1000, n_test=500, seed=0), mnist=dict(dataset='digits', n=600, n_test=300, seed=0), components=4, per_class=2,
                     epochs=10, betas=(.1,.5), rounds=2, seed=0)
 
@@ -347,6 +370,7 @@ def schemes(config:dict, n_components:int, dc:bool)->dict:
     return {'chance': plain('random'), 'k-means': plain('kmeans'), 'annealing': lambda x: annealed(begin(x, 'random'), x, c['betas'], c['epochs']//2),
             'split and merge': lambda x: split_merged(plain('kmeans')(x), x, c['rounds'], c['epochs']//4)[0]}
 
+# %% ../nbs/22_second_system.ipynb #879484b4
 def run_overlap(config:dict, progress:bool=False)->dict:
     "Overlap, likelihood and classification under four ways to fit."
     c, d, rows = config, labelled(config['mnist']), []
@@ -363,8 +387,16 @@ def run_overlap(config:dict, progress:bool=False)->dict:
         row['class_nats'] = torch.cat([m.log_likelihood(d.x_test[d.y_test==k]) for k, (m, _) in enumerate(models)]).mean().item()
     return dict(config=c, rows=rows)
 
-# %% ../nbs/22_second_system.ipynb #c7b372e7
-PHASE = dict(natural=dict(data='', size=16, n=20_000, n_test=5000, seed=0), mnist=dict(dataset='mnist', n=10_000, n_test=5000, seed=0), components=10, epochs=25, patch=(8,20), reg_covar=1e-3)
+# %% ../nbs/22_second_system.ipynb #f40fb458
+def bandwidth(spectra:Tensor, # (K,C,H,W//2+1)
+              width:int, dc:bool=True)->Tensor: # (K,)
+    "exp(entropy) of the normalised power spectrum: the number of frequencies that share the power."
+    m = StationaryMixture(spectra.double().clamp(min=1e-12), width, dc=dc)
+    p, n = m.spectra/(m.counts*m.spectra).flatten(1).sum(1).view(-1,1,1,1), m.counts
+    return (-(n*torch.xlogy(p, p)).flatten(1).sum(1)).exp()
+
+# %% ../nbs/22_second_system.ipynb #a4c3f3e8
+PHASE = dict(natural=dict(data='', size=16, n=10_000, n_test=3000, seed=0), mnist=dict(dataset='mnist', n=6000, n_test=3000, seed=0), components=10, epochs=25, patch=(8,20), reg_covar=1e-3)
 PHASE_TINY = dict(natural=dict(data=None, size=8, n=500, n_test=200, seed=0), mnist=dict(dataset='digits', n=500, n_test=200, seed=0), components=4, epochs=6, patch=(5,6), reg_covar=1e-2)
 
 def patch_start(x:Tensor, n_components:int, side:int, seed:int)->PatchMixture:
@@ -375,6 +407,7 @@ def patch_start(x:Tensor, n_components:int, side:int, seed:int)->PatchMixture:
     f = torch.stack([x[n, :, r:r+side, s:s+side] for n, (r, s) in zip(i.tolist(), a.tolist())])
     return PatchMixture(f.clone(), variance=x.var(), learn_variance=True, learn_weights=True)
 
+# %% ../nbs/22_second_system.ipynb #5d898334
 def run_phase(config:dict, progress:bool=False)->dict:
     "Nats that a model loses when the phases of held-out images are scrambled."
     c, rows, pictures = config, [], {}
@@ -389,15 +422,16 @@ def run_phase(config:dict, progress:bool=False)->dict:
         pictures[data] = dict(images=pack(xt[:K]), scrambled=pack(bad[:K]), shifted=pack(models['stationary, shifted means'].means), CALM=pack(models['CALM'].filters))
     return dict(config=c, rows=rows, pictures=pictures)
 
-# %% ../nbs/22_second_system.ipynb #b20d1a0b
-TOPDOWN = dict(dataset='mnist', n=20_000, seed=0, tile=7, lower=32, upper=(10,32), epochs=30, reg_covar=1e-3)
-TOPDOWN_TINY = dict(dataset='digits', n=800, n_test=400, seed=0, tile=4, lower=8, upper=(6,), epochs=10, reg_covar=1e-2)
+# %% ../nbs/22_second_system.ipynb #61cd0729
+TOPDOWN = dict(dataset='mnist', n=10_000, seed=0, tile=7, lower=32, upper=(10,32), epochs=25, reg_covar=(1e-7,1e-6,1e-5,1e-4,1e-3))
+TOPDOWN_TINY = dict(dataset='digits', n=800, n_test=400, seed=0, tile=4, lower=8, upper=(6,), epochs=10, reg_covar=(1e-3,1e-2))
 
 def run_topdown(config:dict, progress:bool=False)->dict:
     "A hierarchical mixture learned layer by layer, and the same one learned as a whole from there."
     c, d = config, labelled(config)
     t = tiles(d.x, c['tile']).flatten(0,1)
-    starts = {'stationary': stationary_start(t, c['lower'], seed=c['seed']), 'full': gaussian_start(t, c['lower'], seed=c['seed'], reg_covar=c['reg_covar'])}
+    reg, tried = chosen_reg(t[:40_000], c['lower'], c['reg_covar'], 5, c['seed'])
+    starts = {'stationary': stationary_start(t, c['lower'], seed=c['seed']), 'full': gaussian_start(t, c['lower'], seed=c['seed'], reg_covar=reg)}
     rows, samples = [], {}
     for name, start in starts.items():
         lower, _ = fitted(start, t, c['epochs'])
@@ -410,29 +444,37 @@ def run_topdown(config:dict, progress:bool=False)->dict:
                 out = described(m, d.x_test, d.y_test, levels=256 if c['dataset'] == 'mnist' else 17)
                 rows.append(dict(lower=name, upper=M, learned=how, train_nats=record['train_nats'][-1], falls=record['falls'], seconds=record['seconds'], **{k: out[k] for k in ('nats','bits','purity','histogram')}))
         samples[name] = pack(both.sample(20, d.x.shape[3]//c['tile'], torch.Generator().manual_seed(1))[0])
-    return dict(config=c, rows=rows, samples=samples)
+    return dict(config=c, rows=rows, samples=samples, reg_covar=reg, tried={str(k): v for k, v in tried.items()})
 
-# %% ../nbs/22_second_system.ipynb #71657bca
-SPEED = dict(dataset='mnist', seed=0, components=32, epochs=3, reg_covar=1e-3, threads=2)
+# %% ../nbs/22_second_system.ipynb #e0426d38
+SPEED = dict(dataset='mnist', n=20_000, seed=0, components=32, epochs=2, reg_covar=1e-3, threads=2)
 SPEED_TINY = dict(dataset='digits', n=600, n_test=100, seed=0, components=4, epochs=3, reg_covar=1e-2, threads=None)
 
-def run_speed(config:dict, progress:bool=False)->dict:
-    "Seconds an epoch of a full-covariance mixture, here and in scikit-learn, from the same start to the same parameters."
+def stopwatch(f)->tuple[object,float,float]:
+    "What `f` returns, seconds, and seconds of processor time over all threads."
+    a, b = time.perf_counter(), time.process_time()
+    out = f()
+    return out, time.perf_counter()-a, time.process_time()-b
+
+def sklearn_fit(start:GaussianMixture, x:Tensor, epochs:int):
+    "scikit-learn's mixture after so many epochs from the parameters of `start`."
     from sklearn.mixture import GaussianMixture as Reference
+    P = whitening(start.covariances)
+    ref = Reference(len(start.means), max_iter=epochs, tol=0, reg_covar=start.reg_covar, weights_init=start.log_weights.exp().numpy(), means_init=start.means.numpy(), precisions_init=(P @ P.mT).numpy())
+    with warnings.catch_warnings(): warnings.simplefilter('ignore'); return ref.fit(x.numpy())
+
+# %% ../nbs/22_second_system.ipynb #2bff408f
+def run_speed(config:dict, progress:bool=False)->dict:
+    "Time of an epoch of a full-covariance mixture, here and in scikit-learn, from the same start to the same parameters."
     from threadpoolctl import threadpool_limits
-    c, x = config, labelled(config).x.flatten(1).double()
+    c, x, n = config, labelled(config).x.flatten(1).double(), config['epochs']
     start, before = gaussian_start(x[:10000], c['components'], seed=c['seed'], reg_covar=c['reg_covar']), torch.get_num_threads()
     if c['threads']: torch.set_num_threads(c['threads'])
-    ours, record = fitted(start, x, c['epochs'], -math.inf)
-    fast, single = fitted(replace(start, means=start.means.float()), x.float(), c['epochs'], -math.inf)
+    (ours, _), wall, cpu = stopwatch(lambda: fitted(start, x, n, -math.inf))
+    (fast, _), wall32, cpu32 = stopwatch(lambda: fitted(replace(start, means=start.means.float()), x.float(), n, -math.inf))
     torch.set_num_threads(before)
-    times = []
-    for n in (1, c['epochs']):
-        ref, t = Reference(c['components'], max_iter=n, tol=0, reg_covar=c['reg_covar'], weights_init=start.log_weights.exp().numpy(), means_init=start.means.numpy(),
-                           precisions_init=start.covariances.inverse().numpy()), Timer()
-        with threadpool_limits(c['threads']), warnings.catch_warnings():
-            warnings.simplefilter('ignore'); ref.fit(x.numpy())
-        times.append(t())
+    with threadpool_limits(c['threads']): (_, w1, c1), (ref, w2, c2) = (stopwatch(lambda: sklearn_fit(start, x, k)) for k in (1, n))
     gap = lambda a, b: (a - torch.as_tensor(b)).abs().max().item()
-    return dict(config=c, seconds=record['seconds']/c['epochs'], seconds_float32=single['seconds']/c['epochs'], sklearn_seconds=(times[1]-times[0])/(c['epochs']-1),
-                means=gap(ours.means, ref.means_), covariances=gap(ours.covariances, ref.covariances_), means_float32=gap(fast.means, ref.means_))
+    rows = [dict(program='here, float64', wall=wall/n, processor=cpu/n), dict(program='here, float32', wall=wall32/n, processor=cpu32/n),
+            dict(program='scikit-learn, float64', wall=(w2-w1)/(n-1), processor=(c2-c1)/(n-1))]
+    return dict(config=c, rows=rows, means=gap(ours.means, ref.means_), covariances=gap(ours.covariances, ref.covariances_), means_float32=gap(fast.means, ref.means_))

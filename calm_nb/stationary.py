@@ -36,30 +36,22 @@ def power(x:Tensor # patches, (N,C,H,W)
     "|x_f|^2, the power of every Fourier coefficient in the half plane (eq. F1)."
     return torch.view_as_real(torch.fft.rfft2(x, norm='ortho')).square().sum(-1)
 
-# %% ../nbs/08_stationary.ipynb #92dde431
+# %% ../nbs/08_stationary.ipynb #af83196f
 class Mixture:
     "Bayes' rule over components whose `log_density` and `moments` a subclass brings."
     chunk, beta = 4096, 1.
 
-    def log_joint(self, x:Tensor)->Tensor:
-        "log pi_k + log p(x|k), (N,K) in nats (eq. F2)."
-        return torch.cat([self.joint(f) for f in self.prepare(x).split(self.chunk)])
-
     def joint(self, f:Tensor)->Tensor:
-        "`log_joint` of prepared images."
+        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. F2)."
         return self.log_density(f) + self.log_weights.to(self.dtype)
 
     def relevant_joint(self, f:Tensor)->Tensor:
         "`joint`, where a model may put -inf for components too unlikely to change any digit of a sum."
         return self.joint(f)
 
-    def posterior(self, x:Tensor)->Tensor:
-        "Responsibilities gamma_k, (N,K) (eq. F2)."
-        return normalise_(self.log_joint(x), (1,))[0]
-
-    def log_likelihood(self, x:Tensor)->Tensor:
-        "log p(x), (N,) in nats, float64 (eq. F2)."
-        return self.log_joint(x).double().logsumexp(1)
+    def log_joint(self, x:Tensor)->Tensor: return torch.cat([self.joint(f) for f in self.prepare(x).split(self.chunk)])
+    def posterior(self, x:Tensor)->Tensor: return normalise_(self.log_joint(x), (1,))[0]
+    def log_likelihood(self, x:Tensor)->Tensor: return self.log_joint(x).double().logsumexp(1)
 
 # %% ../nbs/08_stationary.ipynb #1ee2d261
 @patch
