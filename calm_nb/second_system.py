@@ -446,8 +446,8 @@ def run_topdown(config:dict, progress:bool=False)->dict:
         samples[name] = pack(both.sample(20, d.x.shape[3]//c['tile'], torch.Generator().manual_seed(1))[0])
     return dict(config=c, rows=rows, samples=samples, reg_covar=reg, tried={str(k): v for k, v in tried.items()})
 
-# %% ../nbs/22_second_system.ipynb #e0426d38
-SPEED = dict(dataset='mnist', n=20_000, seed=0, components=32, epochs=2, reg_covar=1e-3, threads=2)
+# %% ../nbs/22_second_system.ipynb #51d1a20f
+SPEED = dict(dataset='mnist', n=60_000, seed=0, components=32, epochs=2, reg_covar=1e-3, threads=2)
 SPEED_TINY = dict(dataset='digits', n=600, n_test=100, seed=0, components=4, epochs=3, reg_covar=1e-2, threads=None)
 
 def stopwatch(f)->tuple[object,float,float]:
