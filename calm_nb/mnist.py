@@ -7,7 +7,7 @@ __all__ = ['STEPS', 'EPOCHS', 'DIGITS', 'MNIST', 'COLUMNS', 'Recipe', 'Config', 
            'calm_run', 'paper_rows', 'supervised_rows', 'merge', 'try_options', 'best_rows', 'load', 'run',
            'unnormalised_constant', 'figures', 'reproduce', 'Wide', 'wide_run']
 
-# %% ../nbs/20_mnist.ipynb #ce55e273
+# %% ../nbs/20_mnist.ipynb #81a54ad2
 import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from .calm import CALM
 from .data import Labelled, load_digits, load_mnist, whole_file
 from .features import SupervisedNet, accuracy, max_pool, pool, pooled_features, softmax_regression, supervised_accuracy, train_supervised
 from .patch import embed
-from .patches import Encoder, LinearSVM, learn_bank
+from .patches import Encoder, LinearSVM, learn_bank, unit_shapes
 from .plots import show_curves, show_filters, show_images, show_posterior
 from .preprocess import orientation_channels, scale_to_norm
 from .report import Timer, provenance, save_result, table
@@ -64,19 +64,19 @@ def features(recipe:Recipe, calm:CALM, x:Tensor)->Tensor:
     f, v = pooled_features(calm.model_, x, recipe.variance), recipe.variance or calm.variance_
     return f if recipe.temperature is None else ((f - x.pow(2).sum((1,2,3))[:,None]/(2*v))/recipe.temperature).exp()
 
-# %% ../nbs/20_mnist.ipynb #17fba73b
+# %% ../nbs/20_mnist.ipynb #5a898d55
 def worst_change(curve:list)->float|None:
     "Smallest relative change of the log-likelihood from one epoch to the next; negative if it ever fell."
     return min(((b - a)/abs(a) for a, b in zip(curve, curve[1:])), default=None)
 
 def row(name:str, runs:list)->dict:
-    "A row of the table from runs `dict(accuracy, seconds, curve, epochs)`, one a seed."
-    acc, curves = [r['accuracy'] for r in runs], [r['curve'] for r in runs if 'curve' in r]
+    "A row of the table from runs `dict(accuracy, seconds, curves)`, one a seed; `curves` are the log-likelihoods of its fits."
+    acc, curves = [r['accuracy'] for r in runs], [c for r in runs for c in r.get('curves', [])]
     worst = [w for c in curves if (w := worst_change(c)) is not None]
     return dict(row=name, accuracy=round(mean(acc), 3), deviation=round(stdev(acc), 3) if len(acc) > 1 else None, accuracies=acc,
                 seconds=round(mean(r['seconds'] for r in runs), 1), worst_change=min(worst) if worst else None, curves=curves)
 
-# %% ../nbs/20_mnist.ipynb #059e9f18
+# %% ../nbs/20_mnist.ipynb #8049f8bb
 def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto', progress:bool=True)->tuple[CALM,Tensor,Tensor,dict]:
     "Fit a recipe; returns the estimator, features of both parts, and what is recorded of the run."
     t, x = Timer(), prepare(d.x, recipe.steps)
@@ -84,7 +84,7 @@ def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto', progress:bo
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm.fit(x)
     fit_seconds = t()
     f, ft = features(recipe, calm, x), features(recipe, calm, prepare(d.x_test, recipe.steps))
-    return calm, f, ft, dict(seconds=fit_seconds, feature_seconds=t(), curve=calm.log_likelihood_)
+    return calm, f, ft, dict(seconds=fit_seconds, feature_seconds=t(), curves=[calm.log_likelihood_])
 
 # %% ../nbs/20_mnist.ipynb #f118bdbc
 def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
@@ -201,7 +201,7 @@ def reproduce(config:Config, # DIGITS or MNIST
     print(f'\n{result["data"]}: {result["images"][0]} training and {result["images"][1]} test images, {len(config.seeds)} seeds, {result["seconds"]:.0f} s; figures and numbers in {out}/')
     return result
 
-# %% ../nbs/20_mnist.ipynb #fcf6efd4
+# %% ../nbs/20_mnist.ipynb #b828255e
 @dataclass(frozen=True)
 class Wide:
     "A layer of `patches.Encoder` and its classifier."
@@ -219,9 +219,10 @@ class Wide:
 def wide_run(w:Wide, d:Labelled, seed:int=0, progress:bool=True)->dict: # for `row`
     "Learn the banks, encode all images, fit the classifier."
     t, x = Timer(), prepare(d.x[:w.n_learn], ())
-    enc = Encoder(tuple(learn_bank(x, L, w.K, seed, w.n_patches, progress) for L in w.sizes), w.betas, w.side, w.stride, w.power)
+    learned = [learn_bank(x, L, w.K, seed, w.n_patches, progress) for L in w.sizes]
+    enc = Encoder(tuple(unit_shapes(c.filters_) for c in learned), w.betas, w.side, w.stride, w.power)
     learn_seconds = t()
     f, ft = enc.all(d.x), enc.all(d.x_test)
     feature_seconds = t()
-    return dict(accuracy=accuracy(LinearSVM(w.penalty, w.rounds), f, d.y, ft, d.y_test), n_features=f.shape[1], learn_seconds=learn_seconds, feature_seconds=feature_seconds,
+    return dict(accuracy=accuracy(LinearSVM(w.penalty, w.rounds), f, d.y, ft, d.y_test), n_features=f.shape[1], curves=[c.log_likelihood_ for c in learned], learn_seconds=learn_seconds, feature_seconds=feature_seconds,
                 classifier_seconds=(last := t()), seconds=round(learn_seconds + feature_seconds + last, 1))
