@@ -144,12 +144,13 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('--device', default='auto', help='of digits and mnist: cpu, cuda, or auto; default: %(default)s')
     return p
 
-# %% ../nbs/30_cli.ipynb #c87fd21d
+# %% ../nbs/30_cli.ipynb #aec39b13
 def main(argv:list|None=None)->int: # exit code
     "Run the command."
     args = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter('default', UserWarning)
             warnings.showwarning = lambda w, category, *_: print(f'calm_nb: {w}', file=sys.stderr)
             args.call(args)
     except (ValueError, OSError) as e:
