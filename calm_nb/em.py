@@ -251,7 +251,7 @@ def counted(batches, bar):
         yield x, w
         bar.update(len(x))
 
-# %% ../nbs/04_em.ipynb #4cdd39b4
+# %% ../nbs/04_em.ipynb #a58caed8
 def fit_em(model, # start: anything with `e_step(x, w) -> Stats`, `m_step(stats) -> model`, `state`, `with_state`
            batches, # iterable of (x, w), the same at every pass; w is None or a weight per image
            max_iter:int=50, # epochs at most
@@ -259,8 +259,8 @@ def fit_em(model, # start: anything with `e_step(x, w) -> Stats`, `m_step(stats)
            algorithm:str='batch', # 'batch' (Algorithm 1) or 'incremental'
            checkpoint:str|Path|None=None, # file written after every epoch, and gone on from if it exists
            progress:bool=True, # show a bar
-          repair=None, # called with a run that has converged; true if it changed the model and EM shall go on
-          settings:dict|None=None, # what a checkpoint must agree with, beside the model's own settings
+           repair=None, # called with a run that has converged; true if it changed the model and EM shall go on
+           settings:dict|None=None, # what a checkpoint must agree with, beside the model's own settings
           )->EMRun:
     "Expectation maximisation until the likelihood stops rising (Algorithm 1)."
     epoch = dict(batch=batch_epoch, incremental=incremental_epoch)[algorithm]

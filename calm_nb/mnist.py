@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'EPOCHS', 'DIGITS', 'MNIST', 'COLUMNS', 'Recipe', 'Config', 'prepare', 'features', 'worst_change', 'row',
-           'calm_run', 'paper_rows', 'supervised_rows', 'merge', 'try_options', 'best_rows', 'load', 'run',
+           'calm_run', 'seed_rows', 'paper_rows', 'supervised_rows', 'merge', 'try_options', 'best_rows', 'load', 'run',
            'unnormalised_constant', 'figures', 'reproduce', 'Wide', 'wide_run']
 
 # %% ../nbs/20_mnist.ipynb #81a54ad2
@@ -86,16 +86,21 @@ def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto', progress:bo
     f, ft = features(recipe, calm, x), features(recipe, calm, prepare(d.x_test, recipe.steps))
     return calm, f, ft, dict(seconds=fit_seconds, feature_seconds=t(), curves=[calm.log_likelihood_])
 
-# %% ../nbs/20_mnist.ipynb #f118bdbc
-def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
-    "As in the paper, with unscaled and with standardised features; and the estimator of the first seed."
-    plain, scaled, first = [], [], None
-    for seed in c.seeds:
-        calm, f, ft, run = calm_run(c.paper, d, seed, device, progress)
+# %% ../nbs/20_mnist.ipynb #d556a087
+def seed_rows(classifiers:dict, # name of a row: function that makes its classifier
+              recipe:Recipe, seeds:tuple, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
+    "One fit a seed, judged by every classifier; the rows, and the estimator of the first seed."
+    runs, first = {name: [] for name in classifiers}, None
+    for seed in seeds:
+        calm, f, ft, run = calm_run(recipe, d, seed, device, progress)
         first = first or calm
-        plain.append(run | dict(accuracy=accuracy(softmax_regression(False), f, d.y, ft, d.y_test)))
-        scaled.append(run | dict(accuracy=accuracy(softmax_regression(True), f, d.y, ft, d.y_test)))
-    return [row('as in the paper, unscaled features', plain), row('as in the paper, standardised features', scaled)], first
+        for name, make in classifiers.items(): runs[name].append(run | dict(accuracy=accuracy(make(), f, d.y, ft, d.y_test)))
+    return [row(name, r) for name, r in runs.items()], first
+
+def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
+    "As in the paper, with unscaled and with standardised features."
+    names = {'as in the paper, unscaled features': lambda: softmax_regression(False), 'as in the paper, standardised features': softmax_regression}
+    return seed_rows(names, c.paper, c.seeds, d, device, progress)
 
 # %% ../nbs/20_mnist.ipynb #27dca425
 def supervised_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->list:
@@ -113,7 +118,7 @@ def supervised_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)
         rows.append(row(f'supervised counterpart, {name} pooling', runs))
     return rows
 
-# %% ../nbs/20_mnist.ipynb #8fe2c499
+# %% ../nbs/20_mnist.ipynb #d73cab27
 def merge(recipe:Recipe, change:dict)->Recipe:
     "A recipe with some of its parts changed; changes of `calm` are added to what is there."
     return replace(recipe, **change | (dict(calm=recipe.calm | change['calm']) if 'calm' in change else {}))
@@ -123,18 +128,12 @@ def try_options(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tu
     held, recipe, rows = d.validation(c.n_valid), c.paper, []
     for name, change in dict({'as in the paper': {}}, **c.options).items():
         recipe = merge(recipe, change)
-        calm, f, ft, run = calm_run(recipe, held, c.seeds[0], device, progress)
-        rows.append(row(name, [run | dict(accuracy=accuracy(softmax_regression(), f, held.y, ft, held.y_test))]))
+        rows += seed_rows({name: softmax_regression}, recipe, c.seeds[:1], held, device, progress)[0]
     return rows, recipe
 
-def best_rows(c:Config, recipe:Recipe, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
+def best_rows(c:Config, recipe:Recipe, d:Labelled, device:str='auto', progress:bool=True)->list:
     "The recipe on all training images, judged on the test part."
-    runs, first = [], None
-    for seed in c.seeds:
-        calm, f, ft, run = calm_run(recipe, d, seed, device, progress)
-        first = first or calm
-        runs.append(run | dict(accuracy=accuracy(softmax_regression(), f, d.y, ft, d.y_test)))
-    return [row(f'same budget, best options', runs)], first
+    return seed_rows({'same budget, best options': softmax_regression}, recipe, c.seeds, d, device, progress)[0]
 
 # %% ../nbs/20_mnist.ipynb #7887d8ef
 EPOCHS = dict(init='random', max_iter=15, tol=0, batch_size=1000)
@@ -152,14 +151,13 @@ def load(c:Config, data=None)->Labelled:
     d = load_digits() if c.data == 'digits' else load_mnist(data)
     return d.part(c.n, c.n_test)
 
-# %% ../nbs/20_mnist.ipynb #4d055f44
+# %% ../nbs/20_mnist.ipynb #3e5a4769
 def run(c:Config, data=None, device:str='auto', progress:bool=True)->tuple[dict,CALM]:
     "The whole experiment; returns what is recorded, and the paper's estimator of the first seed."
     t, d = Timer(), load(c, data)
     paper, calm = paper_rows(c, d, device, progress)
     tried, recipe = try_options(c, d, device, progress)
-    best, _ = best_rows(c, recipe, d, device, progress)
-    rows = paper + supervised_rows(c, d, device, progress) + best
+    rows = paper + supervised_rows(c, d, device, progress) + best_rows(c, recipe, d, device, progress)
     worst = min(r['worst_change'] for r in rows + tried if r['worst_change'] is not None)
     return dict(data=d.name, images=[len(d.x), len(d.x_test)], config=asdict(c), rows=rows, tried=tried, worst_change=worst,
                 constant=unnormalised_constant(calm, d, c.paper.steps), seconds=t(), **provenance(str(calm.model_.filters.device))), calm
