@@ -7,6 +7,7 @@ __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'chec
 
 # %% ../nbs/06_calm.ipynb #a27b1ecd
 import hashlib, math, numbers, os, warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .data import ImageBatches, as_numbers, load_tensors, save_tensors
+from .data import ImageBatches, Images, Numbers, as_numbers, load_tensors, save_tensors
 from .em import EMRun, PatchMixture, Stats, fit_em, repair
-from .features import pool
+from .features import by_chunks, pool
 
 # %% ../nbs/06_calm.ipynb #ebebf862
 def sample_images(batches:ImageBatches, n:int, rng:np.random.RandomState)->Tensor:
@@ -41,16 +42,16 @@ def random_patches(batches:ImageBatches, n:int, patch_size:int, padding:int, rng
     return torch.stack([im[:, i:i+patch_size, j:j+patch_size] for im, i, j in zip(x, *top)])
 
 # %% ../nbs/06_calm.ipynb #ec2571a9
-def check_int(name:str, value, low:int, why:str):
+def check_int(name:str, value:object, low:int, why:str):
     "`ValueError` unless `value` is a whole number of at least `low`."
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
         raise ValueError(f'{name}: expected a whole number of at least {low}, got {value!r}; {why}')
 
-def check_choice(name:str, value, choices:tuple):
+def check_choice(name:str, value:object, choices:tuple):
     "`ValueError` unless `value` is one of `choices`."
     if value not in choices: raise ValueError(f'{name}: expected one of {", ".join(map(repr, choices))}, got {value!r}')
 
-def check_positive(name:str, value, zero:bool=False):
+def check_positive(name:str, value:object, zero:bool=False):
     "`ValueError` unless `value` is a finite number above zero, or zero where allowed."
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise ValueError(f'{name}: expected a finite number {"of zero or more" if zero else "above zero"}, got {value!r}')
@@ -66,7 +67,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         learn_variance:bool=False, # learn sigma2 (eq. 5); the paper fixes it
         learn_weights:bool=False, # learn pi_k (eq. 5); the paper fixes it
         window:int|None=None, # one patch in every window of so many locations squared; None: one in the image, as in the paper
-        init:str|Tensor='patches', # 'patches' of the images, 'random' N(0,1) as in the paper, or filters (K,C,L,L)
+        init:str|np.ndarray|Tensor='patches', # 'patches' of the images, 'random' N(0,1) as in the paper, or filters (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
         algorithm:str='batch', # 'batch' (Algorithm 1) or 'incremental'
         max_iter:int=50, # epochs at most
@@ -88,14 +89,14 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         return tags
 
-    def fit(self, X, # images (N,C,H,W) or (N,H,W), array or tensor; or an iterable of batches that can be iterated again
-            y=None, # ignored, for scikit-learn
-            sample_weight=None, # (N,) weight of every image
+    def fit(self, X:Images, # (N,C,H,W) or (N,H,W), array or tensor; or an iterable of batches that can be iterated again
+            y:object=None, # ignored, for scikit-learn
+            sample_weight:Numbers|None=None, # (N,) weight of every image
            )->'CALM':
         "Learn filters by EM (Algorithm 1) from `n_init` starts, and keep the likeliest; `ValueError` says what is wrong with parameters, images, weights or the checkpoint."
         return self._fit(X, sample_weight)
 
-    def transform(self, X # images, as for `fit`, of the same shape
+    def transform(self, X:Images # as for `fit`, of the same shape
                  )->Tensor:
         "Pooled scores in nats, (N,K): log p(x,k) up to a term without k (eq. P)."
         return self._each(X, lambda m, x: pool(m.score(x)))
@@ -133,7 +134,7 @@ def _device(self:CALM)->torch.device:
     except (RuntimeError, AssertionError, TypeError) as e: raise ValueError(f"device: expected 'auto', 'cpu' or a device that torch has, got {self.device!r} ({str(e).splitlines()[0]})") from e
 
 @patch
-def _batches(self:CALM, X, sample_weight=None, **checks)->ImageBatches:
+def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None, **checks)->ImageBatches:
     "Images of any source as checked batches."
     size = 1000 if self.batch_size == 'auto' else self.batch_size
     return ImageBatches(X, size, sample_weight, min_size=max(1, self.patch_size - 2*self.padding), **checks)
@@ -165,7 +166,7 @@ def _identity(self:CALM, x:Tensor)->dict:
     return dict(first_image=digest(x[0]), init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead)
 
 @patch
-def _fit(self:CALM, X, sample_weight=None)->CALM:
+def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, start, run EM, keep the likeliest, and say what the user has to know."
     self._check_params()
     x = self._batches(X, sample_weight).first()
@@ -183,7 +184,7 @@ def _fit(self:CALM, X, sample_weight=None)->CALM:
 
 # %% ../nbs/06_calm.ipynb #43962280
 @patch
-def _keep(self:CALM, run, image_shape:tuple)->CALM:
+def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
     "Fitted attributes from a run of EM."
     m, self.image_shape_ = run.model, image_shape
     self.model_, self.filters_, self.weights_, self.variance_ = m, m.filters.cpu(), m.log_weights.exp().cpu(), float(m.variance)
@@ -194,37 +195,37 @@ def _keep(self:CALM, run, image_shape:tuple)->CALM:
 
 # %% ../nbs/06_calm.ipynb #abee3407
 @patch
-@torch.no_grad()
-def _each(self:CALM, X, f)->Tensor:
-    "`f` of all images, chunk by chunk, put together on the CPU."
+def _each(self:CALM, X:Images, f:Callable)->Tensor:
+    "`f` of the model and images, for all images, in the filters' precision."
     check_is_fitted(self, 'model_')
-    m, size = self.model_, self.image_shape_[1:]
-    chunks = (c for x, _ in self._batches(X, channels=self.image_shape_[0], size=size) for c in x.split(m.chunk_size(size)))
-    out = [f(*m.precise(c.to(m.filters))).cpu() for c in chunks]
-    out = torch.cat([o if o.dtype == torch.float64 and f is PatchMixture.log_likelihood else o.to(m.filters.dtype) for o in out])
+    batches = self._batches(X, channels=self.image_shape_[0], size=self.image_shape_[1:])
+    whole = f is PatchMixture.log_likelihood    # which is in float64 where it matters
+    out = by_chunks(self.model_, (x for x, _ in batches), f if whole else lambda m, x: f(m, x).to(self.model_.filters.dtype))
     if not out.isfinite().all(): raise ValueError(f'X: expected scores that {out.dtype} can hold, got larger ones; rescale the images as for fitting, or give float64')
     return out
 
 @patch
-def feature_map(self:CALM, X # images, as for `fit`, of the same shape
+def feature_map(self:CALM, X:Images # as for `fit`, of the same shape
                )->Tensor:
     "Scores of every filter and location in nats, (N,K,H',W') (eq. S)."
     return self._each(X, PatchMixture.score)
 
 @patch
-def posterior(self:CALM, X # images, as for `fit`, of the same shape
+def posterior(self:CALM, X:Images # as for `fit`, of the same shape
              )->Tensor:
     "Responsibilities of every filter and location, (N,K,H',W'), summing to one in every window (eq. 3)."
     return self._each(X, lambda m, x: m.posterior(x)[0])
 
 @patch
-def score_samples(self:CALM, X # images, as for `fit`, of the same shape
+def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
                  )->Tensor:
     "log p(x) of every image in nats, (N,) (eq. S)."
     return self._each(X, PatchMixture.log_likelihood)
 
 @patch
-def score(self:CALM, X, y=None)->float:
+def score(self:CALM, X:Images, # as for `fit`, of the same shape
+          y:object=None # ignored, for scikit-learn
+         )->float:
     "Mean of `score_samples`: nats per image."
     return self.score_samples(X).mean().item()
 
@@ -235,13 +236,15 @@ def _n_parameters(self:CALM)->int:
     return self.filters_.numel() + (len(self.filters_) - 1)*self.learn_weights + bool(self.learn_variance)
 
 @patch
-def bic(self:CALM, X)->float:
+def bic(self:CALM, X:Images # as for `fit`, of the same shape
+       )->float:
     "Bayesian information criterion of the images; lower is better."
     ll = self.score_samples(X)
     return self._n_parameters()*math.log(len(ll)) - 2*ll.sum().item()
 
 @patch
-def aic(self:CALM, X)->float:
+def aic(self:CALM, X:Images # as for `fit`, of the same shape
+       )->float:
     "Akaike information criterion of the images; lower is better."
     return 2*self._n_parameters() - 2*self.score_samples(X).sum().item()
 

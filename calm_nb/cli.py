@@ -8,6 +8,7 @@ __all__ = ['EXPERIMENTS', 'EXIT', 'add_command', 'add_images', 'opened', 'answer
 
 # %% ../nbs/30_cli.ipynb #482c875b
 import argparse, base64, html, io, json, sys, time, warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +31,7 @@ EXPERIMENTS = dict( # name: called with out, data, device, progress
 
 EXIT = 'exit codes: 0 done, 2 something is wrong with what was asked or found, 130 interrupted'
 
-def add_command(commands, name:str, text:str, example:str, call)->argparse.ArgumentParser:
+def add_command(commands:argparse._SubParsersAction, name:str, text:str, example:str, call:Callable)->argparse.ArgumentParser:
     "A command with its help, an example, and the function that does it."
     p = commands.add_parser(name, help=text, description=text, epilog=f'example: {example}\n{EXIT}', formatter_class=argparse.RawDescriptionHelpFormatter)
     p.set_defaults(call=call)

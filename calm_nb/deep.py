@@ -47,11 +47,19 @@ class GaussianMixture(Mixture):
         if self.log_weights is None: object.__setattr__(self, 'log_weights', self.means.new_full((K,), -math.log(K)))
 
     @property
-    def dtype(self): return self.means.dtype
+    def dtype(self)->torch.dtype:
+        "Precision of the parameters."
+        return self.means.dtype
+
     @property
-    def chunk(self): return 4096 if self.means.shape[1] < 128 else 16384
+    def chunk(self)->int:
+        "Samples computed at a time."
+        return 4096 if self.means.shape[1] < 128 else 16384
     @property
-    def full(self)->bool: return self.covariances.ndim == 3
+
+    def full(self)->bool:
+        "Whether covariances are whole matrices."
+        return self.covariances.ndim == 3
 
 # %% ../nbs/09_deep.ipynb #641d1ea5
 @patch(as_prop=True)
@@ -61,7 +69,8 @@ def n_free(self:GaussianMixture)->int:
     return K - 1 + K*(D*(D+1)//2 if self.full else D) + (0 if self.zero_mean else K*D)
 
 @patch
-def prepare(self:GaussianMixture, x:Tensor)->Tensor: # (N,D)
+def prepare(self:GaussianMixture, x:Tensor # (N,...)
+           )->Tensor: # (N,D)
     "Samples as rows; `ValueError` names what is wrong with them."
     x = torch.as_tensor(x).flatten(1).to(self.means)
     if x.shape[1] != self.means.shape[1]: raise ValueError(f'x: expected {self.means.shape[1]} numbers a sample, got {x.shape[1]}; the model was made for other data')
@@ -88,7 +97,8 @@ def factors(self:GaussianMixture)->tuple:
 
 # %% ../nbs/09_deep.ipynb #ba51a6e2
 @patch
-def log_density(self:GaussianMixture, x:Tensor)->Tensor: # (N,K)
+def log_density(self:GaussianMixture, x:Tensor # (N,D)
+               )->Tensor: # (N,K)
     "log N(x; mu_k, Sigma_k) (eq. G1)."
     if not self.full:
         v, mu = self.covariances.to(self.dtype), self.means
@@ -127,7 +137,9 @@ def centres(self:GaussianMixture)->Tensor:
     return torch.zeros_like(self.means) if self.dtype == torch.float64 else self.means
 
 @patch
-def moments(self:GaussianMixture, x:Tensor, gamma:Tensor)->dict:
+def moments(self:GaussianMixture, x:Tensor, # (N,D)
+            gamma:Tensor # responsibilities, (N,K)
+           )->dict:
     "sum gamma_k x, and sum gamma_k x x^T or gamma_k x^2 (eq. G3)."
     if not self.full: return dict(sum=gamma.T @ x, scatter=gamma.T @ x**2)
     sums, scatter = [], []
@@ -158,7 +170,7 @@ def m_step(self:GaussianMixture, stats:Stats)->GaussianMixture:
 def gaussian_start(x:Tensor, # samples, (N,...)
                    n_components:int, init:str='kmeans', seed:int=0,
                    full:bool=True, # full covariances, else diagonal ones
-                   **options, # `zero_mean`, `reg_covar`, `min_weight`
+                   **options:float|bool, # `zero_mean`, `reg_covar`, `min_weight`
                   )->GaussianMixture:
     "One M-step from groups of samples (eq. G3)."
     x = torch.as_tensor(x).flatten(1)
@@ -171,7 +183,9 @@ def gaussian_start(x:Tensor, # samples, (N,...)
 
 # %% ../nbs/09_deep.ipynb #61aa6fcb
 @patch
-def state(self:GaussianMixture)->dict: return dict(means=self.means, covariances=self.covariances, log_weights=self.log_weights)
+def state(self:GaussianMixture)->dict:
+    "What learning changes, as tensors."
+    return dict(means=self.means, covariances=self.covariances, log_weights=self.log_weights)
 
 @patch
 def with_state(self:GaussianMixture, state:dict)->GaussianMixture:
@@ -192,7 +206,7 @@ def sample(self:GaussianMixture, n:int, generator:torch.Generator|None=None)->tu
     return self.means[k] + x.to(self.means), k
 
 # %% ../nbs/09_deep.ipynb #0361bd62
-def component_scores(model, x:Tensor # images or features
+def component_scores(model:object, x:Tensor # images or features
                     )->Tensor: # (N,K)
     "log pi_k p(x|k) of any model, up to a number per image for those that only know scores: `PatchMixture`, and anything with `transform`."
     if hasattr(model, 'log_joint'): return model.log_joint(x)
@@ -224,20 +238,22 @@ class Stack:
             n, want = n_outputs(a), getattr(getattr(b, 'means', None), 'shape', (None,None))[1]
             if n and want and n != want: raise ValueError(f'layers: expected layer {i+1} to take {n} numbers, got one that takes {want}; learn it on the output of layer {i}')
 
-def n_outputs(model)->int|None:
+def n_outputs(model:object)->int|None:
     "How many components a model has, if it says."
     w = getattr(model, 'log_weights', None)
     return getattr(model, 'n_filters', None) if w is None else len(w)
 
 # %% ../nbs/09_deep.ipynb #0352fc87
 @patch
-def inputs(self:Stack, x:Tensor, depth:int)->Tensor:
+def inputs(self:Stack, x:Tensor, # images, (N,C,H,W)
+           depth:int)->Tensor:
     "What layer `depth` sees of images."
     for m, how in zip(self.layers[:depth], self.feeds): x = feed(component_scores(m, x), how)
     return x
 
 @patch
-def posterior(self:Stack, x:Tensor, depth:int=-1)->Tensor:
+def posterior(self:Stack, x:Tensor, # images, (N,C,H,W)
+              depth:int=-1)->Tensor:
     "Responsibilities of the components of layer `depth`, the top one if not given."
     depth %= len(self.layers)
     return component_scores(self.layers[depth], self.inputs(x, depth)).double().softmax(1)
@@ -246,7 +262,7 @@ def posterior(self:Stack, x:Tensor, depth:int=-1)->Tensor:
 def fit_stack(x:Tensor, # images
               starts:tuple, # for each layer: a function of its data that returns a start, or a model that is learned already
               feeds:tuple, # between layers
-              batch_size:int=4096, **options, # of `fit_em`
+              batch_size:int=4096, **options:object, # of `fit_em`
              )->tuple[Stack,list]: # the stack, and one run for each layer (None if it was learned already)
     "Greedy learning: each layer is run to its end before the next one starts."
     layers, runs = [], []
@@ -265,7 +281,8 @@ def class_histogram(posterior:Tensor, # (N,K)
     k = posterior.argmax(1).cpu()
     return torch.bincount(k*n_classes + y.long(), minlength=posterior.shape[1]*n_classes).view(-1, n_classes)
 
-def purity(histogram:Tensor)->float:
+def purity(histogram:Tensor # images of each class in each component, (K, classes)
+          )->float:
     "Share of images that belong to the commonest class of their component."
     return (histogram.amax(1).sum()/histogram.sum()).item()
 
@@ -290,14 +307,20 @@ class HierarchicalMixture(Mixture):
     chunk = 1024
 
     @property
-    def dtype(self): return self.lower.dtype
-    def prepare(self, x):
+    def dtype(self)->torch.dtype:
+        "Precision of the parameters."
+        return self.lower.dtype
+
+    def prepare(self, x:Tensor # images, (N,C,H,W)
+               )->Tensor:
+        "Prepared tiles of images, (N,T,...)."
         t = tiles(as_images(x), self.tile)
         return self.lower.prepare(t.flatten(0,1)).unflatten(0, t.shape[:2])
 
 # %% ../nbs/09_deep.ipynb #b735cea1
 @patch
-def parts(self:HierarchicalMixture, f:Tensor)->tuple[Tensor,Tensor,Tensor]:
+def parts(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
+         )->tuple[Tensor,Tensor,Tensor]:
     "p(x_j|k) relative to the best k, the logarithm of that best, and sum_k w_zjk p(x_j|k): (N,J,K), (N,J), (N,J,M) (eq. H1)."
     l = self.lower.log_density(f.flatten(0,1)).unflatten(0, f.shape[:2])
     top = l.amax(2)
@@ -305,14 +328,17 @@ def parts(self:HierarchicalMixture, f:Tensor)->tuple[Tensor,Tensor,Tensor]:
     return e, top, torch.einsum('njk,zjk->njz', e, self.log_parts.exp().to(e)).clamp(min=torch.finfo(e.dtype).tiny)
 
 @patch
-def log_density(self:HierarchicalMixture, f:Tensor)->Tensor: # (N,M)
+def log_density(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
+               )->Tensor: # (N,M)
     "sum_j log sum_k w_zjk p(x_j|k) (eq. H1)."
     _, top, mix = self.parts(f)
     return mix.log().sum(1) + top.sum(1, keepdim=True)
 
 # %% ../nbs/09_deep.ipynb #16450c74
 @patch
-def moments(self:HierarchicalMixture, f:Tensor, gamma:Tensor)->dict:
+def moments(self:HierarchicalMixture, f:Tensor, # prepared tiles, (N,T,...)
+            gamma:Tensor # responsibilities, (N,M)
+           )->dict:
     "Counts of (z, j, k), and the lower mixture's sums under responsibilities that the upper layer has shaped (eq. H2)."
     (e, _, mix), w = self.parts(f), self.log_parts.exp().to(gamma)
     share = gamma[:,None]/mix
@@ -345,10 +371,13 @@ def hierarchical_start(x:Tensor, # images, (N,C,H,W)
 
 # %% ../nbs/09_deep.ipynb #6f073382
 @patch
-def state(self:HierarchicalMixture)->dict: return dict(log_parts=self.log_parts, log_weights=self.log_weights, **{f'lower_{k}': v for k, v in self.lower.state().items()})
+def state(self:HierarchicalMixture)->dict:
+    "What learning changes, as tensors."
+    return dict(log_parts=self.log_parts, log_weights=self.log_weights, **{f'lower_{k}': v for k, v in self.lower.state().items()})
 
 @patch
 def with_state(self:HierarchicalMixture, state:dict)->HierarchicalMixture:
+    "This model with the tensors of `state`."
     lower = self.lower.with_state({k[6:]: v for k, v in state.items() if k.startswith('lower_')})
     return replace(self, lower=lower, log_parts=state['log_parts'], log_weights=state['log_weights'])
 

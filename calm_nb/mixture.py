@@ -36,7 +36,8 @@ from fastcore.basics import patch
 
 # %% ../nbs/03_patch_mixture.ipynb #b00e978c
 @patch
-def pad(self:PatchMixture, x:Tensor)->Tensor:
+def pad(self:PatchMixture, x:Tensor # images, (N,C,H,W)
+       )->Tensor:
     "Images with `padding` zeros on every side, (N,C,H+2p,W+2p)."
     return F.pad(x, 4*(self.padding,)) if self.padding else x
 
@@ -73,7 +74,8 @@ def windows(score:Tensor, # (N,K,H',W')
     if H % h or W % w: score = F.pad(score, (0, -W % w, 0, -H % h), value=-math.inf)
     return score.unflatten(3, (-1,w)).unflatten(2, (-1,h))
 
-def unwindows(tiles:Tensor, size:tuple[int,int])->Tensor:
+def unwindows(tiles:Tensor, # as `windows` gives them
+              size:tuple[int,int])->Tensor:
     "Undo `windows`: back to (N,K,H',W')."
     return tiles.flatten(4,5).flatten(2,3)[..., :size[0], :size[1]]
 
@@ -107,7 +109,8 @@ def prior_correction(self:PatchMixture, size:tuple[int,int])->float:
 
 # %% ../nbs/03_patch_mixture.ipynb #a0229ee9
 @patch
-def energy(self:PatchMixture, x:Tensor)->Tensor:
+def energy(self:PatchMixture, x:Tensor # images, (N,C,H,W)
+          )->Tensor:
     "|x|^2 over the padded image, each pixel as often as windows see it, (N,) in float64."
     return (self.coverage(x.shape[-2:])*self.pad(x).pow(2)).sum((1,2,3)).double()
 

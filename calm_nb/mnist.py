@@ -51,7 +51,8 @@ class Config:
 STEPS = dict(scale=scale_to_norm, orientation=orientation_channels)
 
 # %% ../nbs/20_mnist.ipynb #80812ec2
-def prepare(x:Tensor, steps:tuple)->Tensor:
+def prepare(x:Tensor, # images, (N,C,H,W)
+            steps:tuple)->Tensor:
     "Images as floats after the named steps, in batches."
     def one(b):
         b = b/255 if b.dtype == torch.uint8 else b
@@ -59,7 +60,8 @@ def prepare(x:Tensor, steps:tuple)->Tensor:
         return b
     return torch.cat([one(b) for b in x.split(2000)])
 
-def features(recipe:Recipe, calm:CALM, x:Tensor)->Tensor:
+def features(recipe:Recipe, calm:CALM, x:Tensor # images, (N,C,H,W)
+            )->Tensor:
     "One number a filter for every prepared image, (N,K)."
     f, v = pooled_features(calm.model_, x, recipe.variance), recipe.variance or calm.variance_
     return f if recipe.temperature is None else ((f - x.pow(2).sum((1,2,3))[:,None]/(2*v))/recipe.temperature).exp()

@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from .calm import CALM
+from .data import Numbers
 from .patch import conv2d
 
 # %% ../nbs/11_patches.ipynb #af2ae86c
@@ -63,7 +64,8 @@ def learn_bank(x:Tensor, # images, (N,C,H,W)
     calm = CALM(K, L, variance=.05, learn_weights=True, max_iter=10, tol=1e-2, random_state=seed, progress=progress)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): return calm.fit(p)
 
-def unit_shapes(filters:Tensor)->Tensor:
+def unit_shapes(filters:Tensor # (K,C,L,L)
+               )->Tensor:
     "Filters without their mean and length, (K,C,L,L)."
     f = filters - filters.mean((1,2,3), keepdim=True)
     return f/f.flatten(1).norm(dim=1).clamp(min=1e-6).view(-1,1,1,1)
@@ -95,7 +97,8 @@ class Encoder:
         maps = (patch_posterior(x, f, b) for f, b in zip(self.banks, self.betas))
         return torch.cat([F.avg_pool2d(m, self.side, self.stride).flatten(1) for m in maps], 1).pow(self.power)
 
-    def all(self, x:Tensor, chunk:int=50)->Tensor:
+    def all(self, x:Tensor, # images, (N,C,H,W)
+            chunk:int=50)->Tensor:
         "Features of many images in one array, a few images at a time; bytes are divided by 255."
         out = None
         for i, b in zip(range(0, len(x), chunk), x.split(chunk)):
@@ -112,19 +115,27 @@ class LinearSVM(ClassifierMixin, BaseEstimator):
         max_iter:int=15, # rounds; 0 is ridge regression
     ): self.penalty, self.max_iter = penalty, max_iter
 
-    def decision_function(self, X)->Tensor:
+    def decision_function(self, X:Numbers # features, (N,F)
+                         )->Tensor:
         "Scores of the classes, (N, classes)."
         return torch.as_tensor(X) @ self.coef_ + self.intercept_
 
-    def predict(self, X)->np.ndarray: return self.classes_[self.decision_function(X).argmax(1).numpy()]
+    def predict(self, X:Numbers # features, (N,F)
+               )->np.ndarray:
+        "Labels of the largest score, (N,)."
+        return self.classes_[self.decision_function(X).argmax(1).numpy()]
 
 # %% ../nbs/11_patches.ipynb #4b4fc6c5
-def gram(X:Tensor, mean:Tensor, chunk:int=5000)->Tensor:
+def gram(X:Tensor, # (N,F)
+         mean:Tensor, # (F,)
+         chunk:int=5000)->Tensor:
     "(X-mean)'(X-mean)/N, without a copy of X."
     return sum(c.T @ c for c in (b - mean for b in X.split(chunk)))/len(X)
 
 @patch
-def fit(self:LinearSVM, X, y)->LinearSVM:
+def fit(self:LinearSVM, X:Numbers, # features, (N,F)
+        y:Numbers # labels, (N,)
+       )->LinearSVM:
     "Alternate between targets and weights (eq. V)."
     X, (self.classes_, y) = torch.as_tensor(X), np.unique(np.asarray(y), return_inverse=True)
     Y, mean = 2*F.one_hot(torch.as_tensor(y)).to(X) - 1, X.mean(0)

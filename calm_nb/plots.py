@@ -7,6 +7,7 @@ __all__ = ['as_picture', 'show_images', 'tile', 'show_filters', 'show_curves', '
 
 # %% ../nbs/01_plots.ipynb #dca26e0c
 import math
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,12 +23,12 @@ def as_picture(x:Tensor, # (H,W), (1,H,W) or (3,H,W)
     if x.ndim == 3 and len(x) == 3: return ((x-x.min())/(x.max()-x.min()).clamp(min=1e-9)).permute(1,2,0).numpy()
     return (x[0] if x.ndim == 3 else x).numpy()
 
-def show_images(images, # images, each (H,W) or (C,H,W)
-                titles=None, # one a picture
+def show_images(images:Tensor|Sequence, # images, each (H,W) or (C,H,W)
+                titles:Sequence|None=None, # one a picture
                 ncols:int|None=None, # pictures a row; all in one if not given
                 size:float=1.2, # inches a picture
                 cmap:str='gray',
-                boxes=None, # for each picture: list of (row, column, side, colour)
+                boxes:Sequence|None=None, # for each picture: list of (row, column, side, colour)
                )->Figure:
     "Images side by side."
     ncols = ncols or len(images)

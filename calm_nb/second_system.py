@@ -14,6 +14,7 @@ __all__ = ['NATURAL', 'NATURAL_TINY', 'SAMPLE', 'MNIST', 'DIGITS', 'LAYERS', 'LA
 
 # %% ../nbs/22_second_system.ipynb #fc6776e5
 import base64, math, time, warnings, zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def labelled(config:dict # 'dataset': 'digits' or 'mnist', 'data', 'n', 'n_test'
     return d._replace(x=noisy(d.x), x_test=noisy(d.x_test))
 
 # %% ../nbs/22_second_system.ipynb #d6cf53c7
-def pack(x:Tensor)->dict:
+def pack(x:Tensor # of any shape
+        )->dict:
     "An array as text: float16, compressed, base64."
     a = x.detach().cpu().numpy().astype(np.float16)
     return dict(shape=list(a.shape), float16=base64.b64encode(zlib.compress(a.tobytes(), 9)).decode())
@@ -59,7 +61,8 @@ def unpack(p:dict)->Tensor:
     return torch.as_tensor(np.frombuffer(zlib.decompress(base64.b64decode(p['float16'])), np.float16).reshape(p['shape']).copy()).float()
 
 # %% ../nbs/22_second_system.ipynb #302df606
-def fitted(start, x:Tensor, max_iter:int, tol:float=1e-3, progress:bool=False)->tuple[object,dict]:
+def fitted(start:object, x:Tensor, # images or samples, (N,...)
+           max_iter:int, tol:float=1e-3, progress:bool=False)->tuple[object,dict]:
     "Model and record of a run of EM; falls of the likelihood (pruning, regularisation) are counted, not hidden."
     t = Timer()
     with warnings.catch_warnings():
@@ -69,7 +72,9 @@ def fitted(start, x:Tensor, max_iter:int, tol:float=1e-3, progress:bool=False)->
     return run.model, dict(train_nats=[round(v, 3) for v in h], epochs=len(h), seconds=t(), falls=sum(b < a - 1e-6*abs(a) for a, b in zip(h, h[1:])))
 
 # %% ../nbs/22_second_system.ipynb #763bf60d
-def described(model, x:Tensor, y:Tensor|None=None, n_dims:int|None=None, levels:int=256)->dict:
+def described(model:object, x:Tensor, # images or samples, (N,...)
+              y:Tensor|None=None, # labels, (N,)
+              n_dims:int|None=None, levels:int=256)->dict:
     "Held-out measures of a mixture: nats and bits/dim; purity, class histogram and the ten best images of each component."
     s = torch.cat([component_scores(model, b) for b in x.split(2000)]).double()
     nats = s.logsumexp(1).mean().item()
@@ -122,7 +127,8 @@ def wall(x:Tensor, # images, (N,C,H,W)
     rows = torch.cat([rows, rows.new_zeros(-len(rows) % blocks, *rows.shape[1:])])
     return mosaic(rows.unflatten(0, (blocks,-1)).transpose(0,1).flatten(0,2), blocks*rows.shape[1], zoom)
 
-def filter_pictures(spectra:Tensor, width:int, dc:bool=True)->Tensor: # (K,H,W)
+def filter_pictures(spectra:Tensor, # (K,1,H,W//2+1)
+                    width:int, dc:bool=True)->Tensor: # (K,H,W)
     "Logarithms of the whitening filters 1/sqrt(S_k)."
     return StationaryMixture(spectra.clamp(min=1e-7), width, dc=dc).filters()[:,0].log()
 
@@ -154,7 +160,8 @@ def reproduce_stationary(out:str|Path, # folder for figures and results.json
 MNIST = dict(dataset='mnist', seed=0, components=(32,128), epochs=50, full=32, full_epochs=10, reg_covar=(1e-4,1e-3,1e-2,3e-2))
 DIGITS = dict(dataset='digits', n=400, n_test=200, seed=0, components=(4,8), epochs=8, full=4, full_epochs=4, reg_covar=(1e-3,1e-2))
 
-def chosen_reg(x:Tensor, n_components:int, values:tuple, epochs:int, seed:int=0)->tuple[float,dict]:
+def chosen_reg(x:Tensor, # samples, (N,D)
+               n_components:int, values:tuple, epochs:int, seed:int=0)->tuple[float,dict]:
     "The regularisation under which the last fifth of the training images is likeliest."
     a, b = x.split(len(x)*4//5 + 1)
     nats = {v: fitted(gaussian_start(a, n_components, seed=seed, reg_covar=v), a, epochs)[0].log_likelihood(b).mean().item() for v in values}
@@ -283,12 +290,14 @@ def run_density(config:dict, progress:bool=False)->dict:
 CLASSES = dict(dataset='mnist', seed=0, stationary=(1,2,4,8,16,32), full=(1,2,4,8), epochs=20, reg_covar=(1e-3,1e-2,3e-2,.1))
 CLASSES_TINY = dict(dataset='digits', n=1200, n_test=400, seed=0, stationary=(1,2), full=(1,2), epochs=8, reg_covar=(1e-3,1e-2))
 
-def class_models(x:Tensor, y:Tensor, start, # start: function of the images of a class
+def class_models(x:Tensor, y:Tensor, start:Callable, # start: function of the images of a class
                  epochs:int)->list:
     "One mixture a class, with the log share of the class."
     return [(fitted(start(x[y==k]), x[y==k], epochs)[0], math.log((y==k).double().mean())) for k in y.unique().tolist()]
 
-def bayes_accuracy(models:list, x:Tensor, y:Tensor)->float:
+def bayes_accuracy(models:list, x:Tensor, # images, (N,C,H,W)
+                   y:Tensor # labels, (N,)
+                  )->float:
     "Share of images whose class has the largest p(class) p(x|class)."
     s = torch.stack([torch.cat([m.log_likelihood(b) for b in x.split(2000)]) + lp for m, lp in models], 1)
     return (s.argmax(1) == y).double().mean().item()
@@ -310,7 +319,7 @@ def run_classes(config:dict, progress:bool=False)->dict:
 
 # %% ../nbs/22_second_system.ipynb #4457721e
 def overlap(model:StationaryMixture)->Tensor: # (K,K), log of the Bhattacharyya coefficient, 0 on the diagonal
-    "log int sqrt(p_i p_j) = -1/2 sum_f log((S_i+S_j)/(2 sqrt(S_i S_j))) (eq. O)."
+    "log int sqrt(p_i p_j) = -1/2 sum_f log((S_i+S_j)/(2 sqrt(S_i S_j))) (eq. J)."
     s, n = model.spectra.double().flatten(1), model.counts.double().flatten().repeat(model.spectra.shape[1])
     half = (s[:,None] + s[None])/2
     return -.5*(n*(half.log() - .5*(s[:,None].log() + s[None].log()))).sum(2)
@@ -321,13 +330,15 @@ def pairwise(model:StationaryMixture)->Tensor:
     return (overlap(model) + .5*(w[:,None] + w[None])).exp().triu(1)
 
 # %% ../nbs/22_second_system.ipynb #4c4615a4
-def annealed(start:StationaryMixture, x:Tensor, betas:tuple, epochs:int)->StationaryMixture:
+def annealed(start:StationaryMixture, x:Tensor, # samples, (N,...)
+             betas:tuple, epochs:int)->StationaryMixture:
     "EM at rising exponents beta; ends with beta one."
     for b in (*betas, 1.): start = fitted(replace(start, beta=b), x, epochs, 1e-2)[0]
     return start
 
 # %% ../nbs/22_second_system.ipynb #c89a0f02
-def merged_and_split(model:StationaryMixture, x:Tensor, i:int, j:int)->StationaryMixture:
+def merged_and_split(model:StationaryMixture, x:Tensor, # samples, (N,...)
+                     i:int, j:int)->StationaryMixture:
     "Components i and j become one; the place of j goes to half of the component whose patches vary most in contrast about it."
     w, s = model.log_weights.exp().clone(), model.spectra.clone()
     s[i] = (w[i]*s[i] + w[j]*s[j])/(w[i] + w[j])
@@ -342,7 +353,8 @@ def merged_and_split(model:StationaryMixture, x:Tensor, i:int, j:int)->Stationar
     return replace(model, spectra=s, log_weights=w.log())
 
 # %% ../nbs/22_second_system.ipynb #8490eb72
-def split_merged(model:StationaryMixture, x:Tensor, rounds:int, epochs:int)->tuple[StationaryMixture,int]:
+def split_merged(model:StationaryMixture, x:Tensor, # samples, (N,...)
+                 rounds:int, epochs:int)->tuple[StationaryMixture,int]:
     "Merge the pair that overlaps most, split the component that is most spread, keep it if training images gain."
     best, kept, refused = model.log_likelihood(x).mean(), 0, set()
     for _ in range(rounds):
@@ -399,7 +411,8 @@ def bandwidth(spectra:Tensor, # (K,C,H,W//2+1)
 PHASE = dict(natural=dict(data='', size=16, n=10_000, n_test=3000, seed=0), mnist=dict(dataset='mnist', n=6000, n_test=3000, seed=0), components=10, epochs=25, patch=(8,20), reg_covar=1e-3)
 PHASE_TINY = dict(natural=dict(data=None, size=8, n=500, n_test=200, seed=0), mnist=dict(dataset='digits', n=500, n_test=200, seed=0), components=4, epochs=6, patch=(5,6), reg_covar=1e-2)
 
-def patch_start(x:Tensor, n_components:int, side:int, seed:int)->PatchMixture:
+def patch_start(x:Tensor, # images, (N,C,H,W)
+                n_components:int, side:int, seed:int)->PatchMixture:
     "CALM's mixture started from random pieces of images, variance and weights unknown."
     g, C = torch.Generator().manual_seed(seed), x.shape[1]
     i = torch.randint(len(x), (n_components,), generator=g)
@@ -450,13 +463,14 @@ def run_topdown(config:dict, progress:bool=False)->dict:
 SPEED = dict(dataset='mnist', n=60_000, seed=0, components=32, epochs=2, reg_covar=1e-3, threads=2)
 SPEED_TINY = dict(dataset='digits', n=600, n_test=100, seed=0, components=4, epochs=3, reg_covar=1e-2, threads=None)
 
-def stopwatch(f)->tuple[object,float,float]:
+def stopwatch(f:Callable)->tuple[object,float,float]:
     "What `f` returns, seconds, and seconds of processor time over all threads."
     a, b = time.perf_counter(), time.process_time()
     out = f()
     return out, time.perf_counter()-a, time.process_time()-b
 
-def sklearn_fit(start:GaussianMixture, x:Tensor, epochs:int):
+def sklearn_fit(start:GaussianMixture, x:Tensor, # samples, (N,D)
+                epochs:int):
     "scikit-learn's mixture after so many epochs from the parameters of `start`."
     from sklearn.mixture import GaussianMixture as Reference
     P = whitening(start.covariances)

@@ -41,21 +41,36 @@ class Mixture:
     "Bayes' rule over components whose `log_density` and `moments` a subclass brings."
     chunk, beta = 4096, 1.
 
-    def joint(self, f:Tensor)->Tensor:
+    def joint(self, f:Tensor # prepared images
+             )->Tensor:
         "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. F2)."
         return self.log_density(f) + self.log_weights.to(self.dtype)
 
-    def relevant_joint(self, f:Tensor)->Tensor:
+    def relevant_joint(self, f:Tensor # prepared images
+                      )->Tensor:
         "`joint`, where a model may put -inf for components too unlikely to change any digit of a sum."
         return self.joint(f)
 
-    def log_joint(self, x:Tensor)->Tensor: return torch.cat([self.joint(f) for f in self.prepare(x).split(self.chunk)])
-    def posterior(self, x:Tensor)->Tensor: return normalise_(self.log_joint(x), (1,))[0]
-    def log_likelihood(self, x:Tensor)->Tensor: return self.log_joint(x).double().logsumexp(1)
+    def log_joint(self, x:Tensor # images, (N,C,H,W)
+                 )->Tensor:
+        "log pi_k + log p(x|k) of images, (N,K) in nats."
+        return torch.cat([self.joint(f) for f in self.prepare(x).split(self.chunk)])
+
+    def posterior(self, x:Tensor # images, (N,C,H,W)
+                 )->Tensor:
+        "Responsibilities of the components, (N,K)."
+        return normalise_(self.log_joint(x), (1,))[0]
+
+    def log_likelihood(self, x:Tensor # images, (N,C,H,W)
+                      )->Tensor:
+        "log p(x) of images, (N,) in nats."
+        return self.log_joint(x).double().logsumexp(1)
 
 # %% ../nbs/08_stationary.ipynb #1ee2d261
 @patch
-def chunk_stats(self:Mixture, f:Tensor, w:Tensor)->Stats:
+def chunk_stats(self:Mixture, f:Tensor, # prepared images
+                w:Tensor # weights, (N,)
+               )->Stats:
     "The sums over a few prepared images (eq. F2)."
     gamma, log_z = normalise_(self.beta*self.relevant_joint(f), (1,))
     w = w.to(gamma.device).double()
@@ -94,13 +109,19 @@ class StationaryMixture(Mixture):
 
 # %% ../nbs/08_stationary.ipynb #37234692
 @patch(as_prop=True)
-def dtype(self:StationaryMixture): return self.spectra.dtype
+def dtype(self:StationaryMixture)->torch.dtype:
+    "Precision of the parameters."
+    return self.spectra.dtype
 
 @patch(as_prop=True)
-def size(self:StationaryMixture)->tuple[int,int]: return (self.spectra.shape[2], self.width)
+def size(self:StationaryMixture)->tuple[int,int]:
+    "H and W of the patches."
+    return (self.spectra.shape[2], self.width)
 
 @patch(as_prop=True)
-def counts(self:StationaryMixture)->Tensor: return half_counts(*self.size, self.dc).to(self.spectra)
+def counts(self:StationaryMixture)->Tensor:
+    "How often each frequency of the half plane stands for one of the whole plane."
+    return half_counts(*self.size, self.dc).to(self.spectra)
 
 @patch(as_prop=True)
 def n_dims(self:StationaryMixture)->float:
@@ -109,7 +130,8 @@ def n_dims(self:StationaryMixture)->float:
 
 # %% ../nbs/08_stationary.ipynb #7909ad46
 @patch
-def prepare(self:StationaryMixture, x:Tensor)->Tensor:
+def prepare(self:StationaryMixture, x:Tensor # patches, (N,C,H,W)
+           )->Tensor:
     "Power spectra of checked patches, all that the model sees of them."
     return power(as_images(x, channels=self.spectra.shape[1], size=self.size).to(self.spectra))
 
@@ -122,7 +144,9 @@ def log_density(self:StationaryMixture, p:Tensor # power spectra, (N,C,H,W//2+1)
 
 # %% ../nbs/08_stationary.ipynb #659e016e
 @patch
-def moments(self:StationaryMixture, p:Tensor, gamma:Tensor)->dict:
+def moments(self:StationaryMixture, p:Tensor, # power spectra, (N,C,H,W//2+1)
+            gamma:Tensor # responsibilities, (N,K)
+           )->dict:
     "sum over patches of gamma_k |x_f|^2, the numerator of eq. F3."
     return dict(power=(gamma.T @ p.flatten(1)).view_as(self.spectra))
 
@@ -234,7 +258,7 @@ def filters(self:StationaryMixture)->Tensor: # (K,C,H,W), frequency zero in the 
     return torch.fft.fftshift(f, dim=(-2,-1))
 
 # %% ../nbs/08_stationary.ipynb #f1132b52
-def show_components(axs, # matplotlib axes, one row a component
+def show_components(axs:np.ndarray, # matplotlib axes, one row a component
                     x:Tensor, # images, (N,C,H,W)
                     posterior:Tensor, # (N,K), or any score of how well an image fits a component
                     pictures:Tensor|None=None, # (K,H,W) for the last column
@@ -266,11 +290,24 @@ class ShiftedMixture(Mixture):
     chunk = 256
 
     @property
-    def dtype(self): return self.noise.dtype
+    def dtype(self)->torch.dtype:
+        "Precision of the parameters."
+        return self.noise.dtype
+
     @property
-    def log_weights(self): return self.noise.log_weights
-    def prepare(self, x): return torch.fft.rfft2(as_images(x, channels=self.means.shape[1], size=self.noise.size).to(self.means), norm='ortho')
-    def log_density(self, f): return self.by_shift(f).flatten(2).logsumexp(2)
+    def log_weights(self)->Tensor:
+        "log pi_k, (K,)."
+        return self.noise.log_weights
+
+    def prepare(self, x:Tensor # images, (N,C,H,W)
+               )->Tensor:
+        "Transforms of images, (N,C,H,W//2+1)."
+        return torch.fft.rfft2(as_images(x, channels=self.means.shape[1], size=self.noise.size).to(self.means), norm='ortho')
+
+    def log_density(self, f:Tensor # transforms, (N,C,H,W//2+1)
+                   )->Tensor:
+        "log p(x|k) over all shifts, (N,K) in nats (eq. F4)."
+        return self.by_shift(f).flatten(2).logsumexp(2)
 
 # %% ../nbs/08_stationary.ipynb #838725fe
 @patch
@@ -285,7 +322,9 @@ def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1
 
 # %% ../nbs/08_stationary.ipynb #13ed3375
 @patch
-def moments(self:ShiftedMixture, f:Tensor, gamma:Tensor)->dict:
+def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
+            gamma:Tensor # responsibilities, (N,K)
+           )->dict:
     "Transforms of the aligned sums, and power sums (eq. F5)."
     q = self.by_shift(f).flatten(2).softmax(2).view(len(f), -1, *self.noise.size)
     aligned = torch.einsum('nk,nkhw,nchw->kchw', gamma.to(f), torch.fft.rfft2(q).conj(), f)
@@ -309,10 +348,13 @@ def shifted_start(x:Tensor, # images, (N,C,H,W)
     return ShiftedMixture(x[best].to(stationary.spectra)/2, stationary)
 
 @patch
-def state(self:ShiftedMixture)->dict: return dict(means=self.means, **self.noise.state())
+def state(self:ShiftedMixture)->dict:
+    "What learning changes, as tensors."
+    return dict(means=self.means, **self.noise.state())
 
 @patch
 def with_state(self:ShiftedMixture, state:dict)->ShiftedMixture:
+    "This model with the tensors of `state`."
     return replace(self, means=state['means'].to(self.means.device), noise=self.noise.with_state({k: state[k] for k in ('spectra', 'log_weights')}))
 
 # %% ../nbs/08_stationary.ipynb #14720353

@@ -30,7 +30,7 @@ def render(nb, figures, rel):
                 figures.mkdir(parents=True, exist_ok=True)
                 name = f'{cell.id}-{j}.png'
                 (figures/name).write_bytes(base64.b64decode(''.join(data['image/png'])))
-                parts.append(f'![{_option(cell.source, "fig-cap") or ""}]({rel}/{name})')
+                parts.append(f'![{_option(cell.source, "fig-alt") or ""}]({rel}/{name})')
             elif 'text/markdown' in data: parts.append(''.join(data['text/markdown']).strip())
             else:
                 text = ''.join(data.get('text/plain', out.get('text', [])))
