@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'check_positive', 'CALM', 'DeadFilterWarning']
 
-# %% ../nbs/06_calm.ipynb #a27b1ecd
+# %% ../nbs/06_calm.ipynb #3755a069
 import hashlib, math, numbers, os, warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +21,9 @@ from torch import Tensor
 
 from .data import ImageBatches, Images, Numbers, as_numbers, load_tensors, save_tensors
 from .em import EMRun, PatchMixture, Stats, fit_em, repair
+from .fast import FastMixture
 from .features import by_chunks, pool
+from .preprocess import Steps
 
 # %% ../nbs/06_calm.ipynb #ebebf862
 def sample_images(batches:ImageBatches, n:int, rng:np.random.RandomState)->Tensor:
@@ -139,7 +141,7 @@ def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None, **checks)->Im
     size = 1000 if self.batch_size == 'auto' else self.batch_size
     return ImageBatches(X, size, sample_weight, min_size=max(1, self.patch_size - 2*self.padding), **checks)
 
-# %% ../nbs/06_calm.ipynb #d7af8cea
+# %% ../nbs/06_calm.ipynb #3ba304d7
 @patch
 def _start(self:CALM, batches:ImageBatches, x:Tensor, rng:np.random.RandomState)->PatchMixture:
     "The mixture EM starts from; `x` is a batch that tells shape and type of the images."
@@ -152,10 +154,10 @@ def _start(self:CALM, batches:ImageBatches, x:Tensor, rng:np.random.RandomState)
     return self._mixture(f.to(self._device(), x.dtype))
 
 @patch
-def _mixture(self:CALM, filters:Tensor)->PatchMixture:
+def _mixture(self:CALM, filters:Tensor)->FastMixture:
     "The model these parameters speak of."
-    return PatchMixture(filters, variance=float(self.variance), padding=self.padding, window=self.window,
-                        learn_variance=self.learn_variance, learn_weights=self.learn_weights)
+    return FastMixture(filters, variance=float(self.variance), padding=self.padding, window=self.window,
+                       learn_variance=self.learn_variance, learn_weights=self.learn_weights)
 
 # %% ../nbs/06_calm.ipynb #bb08bac3
 @patch
@@ -182,7 +184,7 @@ def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     if self.dead_.any(): warnings.warn(f'dead: {int(self.dead_.sum())} of {len(self.dead_)} filters hold less than a hundredth of an even share of the images; learn fewer, or use dead="restart" or "prune"', DeadFilterWarning)
     return self
 
-# %% ../nbs/06_calm.ipynb #43962280
+# %% ../nbs/06_calm.ipynb #f4ef534d
 @patch
 def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
     "Fitted attributes from a run of EM."
@@ -190,7 +192,7 @@ def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
     self.model_, self.filters_, self.weights_, self.variance_ = m, m.filters.cpu(), m.log_weights.exp().cpu(), float(m.variance)
     self.counts_, self.dead_, self.n_features_in_ = run.stats['den'].cpu(), m.dead(run.stats).cpu(), math.prod(image_shape)
     self.log_likelihood_, self.n_iter_, self.converged_ = run.log_likelihood, run.n_iter, run.converged
-    self.backend_ = f'torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.filters.dtype)[6:]}, {m.chunk_size(image_shape[1:])} images at a time'
+    self.backend_ = f'{m.form}; torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.filters.dtype)[6:]}'
     return self
 
 # %% ../nbs/06_calm.ipynb #abee3407
@@ -264,19 +266,22 @@ def to_conv2d(self:CALM)->torch.nn.Conv2d:
     with torch.no_grad(): conv.weight.copy_(f/self.variance_); conv.bias.copy_(prior - f.pow(2).flatten(1).sum(1)/(2*self.variance_))
     return conv
 
-# %% ../nbs/06_calm.ipynb #32ef74a8
+# %% ../nbs/06_calm.ipynb #bfac4e8c
 @patch
-def save(self:CALM, path:str|Path):
+def save(self:CALM, path:str|Path, # file to write
+         steps:Steps|None=None, # preprocessing that belongs to the model
+        ):
     "Write the fitted model, whole or not at all."
     check_is_fitted(self, 'model_')
     tensors, params = dict(counts=self.counts_, **self.model_.state()), self.get_params()
     if not isinstance(params['init'], str): tensors['init'], params['init'] = torch.as_tensor(params['init']), None
     if not isinstance(params['random_state'], numbers.Integral): params['random_state'] = None
     params['checkpoint'], params['device'] = params['checkpoint'] and str(params['checkpoint']), str(params['device'])
+    held, names = (steps or getattr(self, 'steps_', Steps())).state()
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-    save_tensors(path, tensors, dict(kind='calm_nb CALM', params=plain, image_shape=self.image_shape_, log_likelihood=self.log_likelihood_, converged=self.converged_))
+    save_tensors(path, tensors | held, dict(kind='calm_nb CALM', params=plain, image_shape=self.image_shape_, log_likelihood=self.log_likelihood_, converged=self.converged_, steps=names))
 
-# %% ../nbs/06_calm.ipynb #5a637972
+# %% ../nbs/06_calm.ipynb #bfc87235
 @patch(cls_method=True)
 def load(cls:CALM, path:str|Path)->CALM:
     "Read what `save` wrote; `ValueError` if the file is damaged, foreign, or does not fit together."
@@ -286,6 +291,7 @@ def load(cls:CALM, path:str|Path)->CALM:
         if 'init' in tensors: self.init = tensors['init']
         if not torch.cuda.is_available(): self.device = 'cpu' if self.device.startswith('cuda') else self.device
         self._check_params()
+        self.steps_ = Steps.from_state(tensors, meta.get('steps', []))
         return self._restore(tensors, meta)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as e: raise ValueError(f'{path}: expected a CALM model, got one whose parts do not fit together ({e}); name another file') from e
 
