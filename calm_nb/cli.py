@@ -6,7 +6,7 @@
 __all__ = ['EXPERIMENTS', 'EXIT', 'add_command', 'add_images', 'opened', 'answer', 'fit', 'fit_arguments', 'features', 'draw',
            'page', 'show', 'parser', 'main']
 
-# %% ../nbs/30_cli.ipynb #482c875b
+# %% ../nbs/30_cli.ipynb #e7e63ac6
 import argparse, base64, html, io, json, sys, time, warnings
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import calm_nb
 from .calm import CALM
 from .data import ImageBatches, open_images, whole_file
+from .distributed import join, processes
 from .mnist import DIGITS, MNIST, reproduce
 from .plots import tile
 from .second_system import reproduce_deep, reproduce_stationary
@@ -46,7 +47,7 @@ def add_images(p:argparse.ArgumentParser):
     p.add_argument('--data', help='folder of the data sets, default: $CALM_NB_DATA, else ~/.cache/calm_nb')
     p.add_argument('--json', action='store_true', help='print the result as one JSON object')
 
-# %% ../nbs/30_cli.ipynb #ac52b9b1
+# %% ../nbs/30_cli.ipynb #93323a27
 def opened(args:argparse.Namespace):
     "The images a command line names; pictures that are skipped are listed on the error stream."
     X = open_images(args.images, args.crop, args.skip, args.data)
@@ -63,6 +64,7 @@ def fit(args:argparse.Namespace):
     file = Path(args.checkpoint or f'{out}.run')
     options = {k: getattr(args, k) for k in ('n_filters', 'patch_size', 'padding', 'variance', 'learn_variance', 'learn_weights', 'window', 'init', 'algorithm', 'max_iter', 'tol', 'dead', 'device')}
     calm = CALM(random_state=args.seed, progress=not args.quiet, checkpoint=file, **options).fit(X)
+    if not processes().first: return
     calm.save(out)
     if not args.checkpoint: file.unlink()
     D = float(np.prod(calm.image_shape_))
@@ -145,11 +147,12 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('--device', default='auto', help='of digits and mnist: cpu, cuda, or auto; default: %(default)s')
     return p
 
-# %% ../nbs/30_cli.ipynb #aec39b13
+# %% ../nbs/30_cli.ipynb #6640da9c
 def main(argv:list|None=None)->int: # exit code
     "Run the command."
     args = parser().parse_args(argv)
     try:
+        join()
         with warnings.catch_warnings():
             warnings.simplefilter('default', UserWarning)
             warnings.showwarning = lambda w, category, *_: print(f'calm_nb: {w}', file=sys.stderr)

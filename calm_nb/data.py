@@ -64,37 +64,52 @@ def check_shape(x:Tensor, # images, (N,C,H,W)
         hint = 'colour comes first, (N,C,H,W): use X.transpose(0,3,1,2)' if W in (1,3,4) and C > 4 else 'use a smaller patch_size or more padding'
         raise ValueError(f'X: expected images of at least {min_size}x{min_size} pixels, got {H}x{W}; {hint}')
 
-# %% ../nbs/00_data.ipynb #6f03a334
+# %% ../nbs/00_data.ipynb #f7c66381
 def raw_batches(X:Images, # array or tensor (N,...), map-style `Dataset`, or iterable of batches
                 n:int, # images a batch, where the source leaves it open
-               ):
+                share:tuple[int,int]=(0,1), # (r, R): every R-th batch from batch r on
+               ): # of (position of the first image, batch)
     "Cut an array, collect a `Dataset`, or pass on the batches of an iterable; labels beside the images are dropped."
-    if hasattr(X, 'shape'): yield from (X[i:i+n] for i in range(0, len(X), n)) if len(X.shape) else [X]
+    r, R = share
+    if hasattr(X, 'shape'): yield from ((i, X[i:i+n]) for i in range(r*n, len(X), R*n)) if len(X.shape) else [(0, X)]
+    elif isinstance(X, Dataset) and not isinstance(X, IterableDataset):
+        parts = [range(i, min(i+n, len(X))) for i in range(r*n, len(X), R*n)]
+        yield from ((p[0], b[0] if isinstance(b, (tuple, list)) else b) for p, b in zip(parts, DataLoader(X, batch_sampler=parts)))
     else:
-        source = DataLoader(X, batch_size=n) if isinstance(X, Dataset) and not isinstance(X, IterableDataset) else X
-        yield from (b[0] if isinstance(b, (tuple, list)) else b for b in source)
+        i = 0
+        for j, b in enumerate(X):
+            b = b[0] if isinstance(b, (tuple, list)) else b
+            if j % R == r: yield i, b
+            i += len(b)
 
 class ImageBatches:
     "Images of any source as checked batches `(x, w)`, the same at every pass; `w` is None or the weights of the images."
     def __init__(self, X:Images, # array, tensor, `Dataset`, or an iterable of batches that can be iterated again
                  batch_size:int=1000, # images a batch, where the source leaves it open
                  sample_weight:Numbers|None=None, # (N,), not negative
+                 share:tuple[int,int]=(0,1), # (r, R): only every R-th batch from batch r on
                  **checks:int|tuple|None): # `channels`, `size`, `min_size` of `as_images`
         if hasattr(X, '__next__'): raise ValueError('X: expected images that can be read again, got a generator; EM makes several passes: give a list or a DataLoader')
         if not hasattr(X, '__iter__') and not hasattr(X, '__getitem__'): raise ValueError(f'X: expected images or an iterable of batches, got {type(X).__name__}')
-        self.X, self.batch_size, self.checks = X, batch_size, checks
+        self.X, self.batch_size, self.share, self.checks = X, batch_size, share, checks
         self.n_images = len(X) if hasattr(X, 'shape') and len(X.shape) or isinstance(X, Dataset) and hasattr(X, '__len__') else None    # None: not known before a pass
         self.w = None if sample_weight is None else as_weights(sample_weight)
 
     def __iter__(self):
-        i = 0
-        for b in raw_batches(self.X, self.batch_size):
+        end = 0
+        for i, b in raw_batches(self.X, self.batch_size, self.share):
             x = as_images(b, **self.checks)
-            i, w = i+len(x), None if self.w is None else self.w[i:i+len(x)]
+            end, w = i+len(x), None if self.w is None else self.w[i:i+len(x)]
             if w is not None and len(w) < len(x): break
             yield x, w
-        if self.w is not None and i != len(self.w): raise ValueError(f'sample_weight: expected one weight per image, got {len(self.w)} weights for {i} images or more')
-        if not i: raise ValueError('X: expected at least one image, got none; the source is empty')
+        if self.w is not None and (end > len(self.w) or self.share[1] == 1 and end < len(self.w)): raise ValueError(f'sample_weight: expected one weight per image, got {len(self.w)} weights for {end} images or more')
+        if not end:
+            if self.share[0] == 0: raise ValueError('X: expected at least one image, got none; the source is empty')
+            yield self.whole().first()[:1], torch.zeros(1, dtype=torch.float64)    # nothing to do: an image that weighs nothing
+
+    def whole(self)->'ImageBatches':
+        "The batches of all processes."
+        return ImageBatches(self.X, self.batch_size, self.w, **self.checks)
 
     def first(self)->Tensor:
         "The first batch."
