@@ -6,7 +6,7 @@
 __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'check_positive', 'CALM', 'DeadFilterWarning',
            'digest']
 
-# %% ../nbs/06_calm.ipynb #b54caa0a
+# %% ../nbs/06_calm.ipynb #adf0c728
 import hashlib, math, numbers, os, warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,9 +23,9 @@ from torch import Tensor
 from .data import ImageBatches, Images, Numbers, as_numbers, load_tensors, save_tensors
 from .distributed import processes
 from .em import EMRun, PatchMixture, Stats, fit_em, repair
-from .fast import FastMixture
 from .features import by_chunks, pool
 from .preprocess import Steps
+from .triton_em import fastest
 
 # %% ../nbs/06_calm.ipynb #ebebf862
 def sample_images(batches:ImageBatches, n:int, rng:np.random.RandomState)->Tensor:
@@ -144,7 +144,7 @@ def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None, share:tuple[i
     if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'): size = min(size, -(-len(X)//share[1]))
     return ImageBatches(X, size, sample_weight, share, min_size=max(1, self.patch_size - 2*self.padding), **checks)
 
-# %% ../nbs/06_calm.ipynb #3ba304d7
+# %% ../nbs/06_calm.ipynb #1d31b3d2
 @patch
 def _start(self:CALM, batches:ImageBatches, x:Tensor, rng:np.random.RandomState)->PatchMixture:
     "The mixture EM starts from; `x` is a batch that tells shape and type of the images."
@@ -157,10 +157,10 @@ def _start(self:CALM, batches:ImageBatches, x:Tensor, rng:np.random.RandomState)
     return self._mixture(f.to(self._device(), x.dtype))
 
 @patch
-def _mixture(self:CALM, filters:Tensor)->FastMixture:
+def _mixture(self:CALM, filters:Tensor)->PatchMixture:
     "The model these parameters speak of."
-    return FastMixture(filters, variance=float(self.variance), padding=self.padding, window=self.window,
-                       learn_variance=self.learn_variance, learn_weights=self.learn_weights)
+    return fastest(filters.device)(filters, variance=float(self.variance), padding=self.padding, window=self.window,
+                                   learn_variance=self.learn_variance, learn_weights=self.learn_weights)
 
 # %% ../nbs/06_calm.ipynb #b14a2187
 def digest(v:Numbers)->str:

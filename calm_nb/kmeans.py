@@ -6,8 +6,8 @@
 __all__ = ['FITS', 'all_patches', 'kmeans_filters', 'sampled_patches', 'Cost', 'fit_lloyd', 'fit_sampled', 'fit_calm', 'cost_of',
            'run_cost', 'kmeans_run', 'main']
 
-# %% ../nbs/17_kmeans.ipynb #b893f3b0
-import json, resource, subprocess, sys
+# %% ../nbs/17_kmeans.ipynb #47908f93
+import json, subprocess, sys, warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ from .em import PatchMixture
 from .features import accuracy, pooled_features, softmax_regression
 from .mnist import row
 from .preprocess import contrast_normalise, standardise
-from .report import Timer, load_result, provenance, save_result, table
+from .report import PeakMemory, Timer, load_result, provenance, save_result, table
 
 # %% ../nbs/17_kmeans.ipynb #29504962
 def all_patches(x:Tensor, # images, (N,C,H,W), padded
@@ -47,7 +47,7 @@ def sampled_patches(x:Tensor, # images, (N,C,H,W), padded
     i, r, c = (torch.randint(m, (n,), generator=g) for m in (len(x), x.shape[2]-L+1, x.shape[3]-L+1))
     return x.unfold(2, L, 1).unfold(3, L, 1)[i, :, r, c]
 
-# %% ../nbs/17_kmeans.ipynb #7f70893b
+# %% ../nbs/17_kmeans.ipynb #a7bbc226
 @dataclass(frozen=True)
 class Cost:
     "Settings of the comparison of time and memory."
@@ -68,19 +68,20 @@ FITS = {'k-means, all patches': fit_lloyd, 'k-means, sampled patches': fit_sampl
 def cost_of(name:str, n:int, c:Cost=Cost())->tuple[float,float]: # seconds, MiB of peak memory beyond the images
     "Time and memory of one fit in this process."
     x = F.pad(load_mnist().x[:n].float()/255, 4*(c.padding,))
+    warnings.simplefilter('ignore')
     FITS[name](Cost(**asdict(c) | dict(steps=1, sample=200)), x[:2*c.K])    # what is loaded on first use is not counted
-    before, t = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, Timer()
+    m, t = PeakMemory(), Timer()
     FITS[name](c, x)
-    return t(), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)/1024
+    return t(), m()
 
 def run_cost(c:Cost=Cost())->list:
     "Rows of medians, each fit in a process of its own."
-    code = 'import sys, json, warnings; warnings.simplefilter("ignore"); from calm_nb.kmeans import cost_of; print(json.dumps(cost_of(sys.argv[1], int(sys.argv[2]))))'
+    code = 'import sys, json; from calm_nb.kmeans import cost_of; print(json.dumps(cost_of(sys.argv[1], int(sys.argv[2]))))'
     one = lambda name, n: json.loads(subprocess.run([sys.executable, '-c', code, name, str(n)], capture_output=True, text=True, check=True).stdout)
     runs = {(name, n): [one(name, n) for _ in range(c.repeats)] for n in c.images for name in FITS}
     return [dict(fit=name, images=n, seconds=median(s for s, _ in r), mib=median(m for _, m in r)) for (name, n), r in runs.items()]
 
-# %% ../nbs/17_kmeans.ipynb #b728053c
+# %% ../nbs/17_kmeans.ipynb #af35bce1
 def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2, n:int=100000)->dict: # for `row`
     "Centres of sampled patches as the filters of the paper's layer."
     t, pad = Timer(), lambda x: F.pad(x.float()/255 if x.dtype == torch.uint8 else x, 4*(padding,))
@@ -89,8 +90,13 @@ def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2, n:int=10
     f, ft = (torch.cat([pooled_features(m, b.float()/255 if b.dtype == torch.uint8 else b) for b in x.split(5000)]) for x in (d.x, d.x_test))
     return dict(accuracy=accuracy(softmax_regression(), f, d.y, ft, d.y_test), seconds=seconds, filters=m.filters)
 
-def main(out:str|Path='results'):
-    "The runs behind this page: `kmeans_mnist.json`."
-    t, d = Timer(), load_mnist()
-    runs = [kmeans_run(d, s) for s in (0, 1, 2)]
-    save_result(Path(out)/'kmeans_mnist.json', dict(rows=[row('k-means', runs)], filters=runs[0]['filters'].half().float().flatten().tolist(), cost=run_cost(), config=asdict(Cost()), seconds=t(), **provenance()))
+def main(out:str|Path='results', parts:tuple=('accuracy', 'cost')):
+    "The runs behind this page, merged into `kmeans_mnist.json`."
+    path, t = Path(out)/'kmeans_mnist.json', Timer()
+    r = load_result(path) if path.exists() else {}
+    if 'accuracy' in parts:
+        d = load_mnist()
+        runs = [kmeans_run(d, s) for s in (0, 1, 2)]
+        r |= dict(rows=[row('k-means', runs)], filters=[round(v, 4) for v in runs[0]['filters'].flatten().tolist()])
+    if 'cost' in parts: r |= dict(cost=run_cost(), config=asdict(Cost()))
+    save_result(path, r | dict(seconds=t(), **provenance()))

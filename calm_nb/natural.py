@@ -81,7 +81,7 @@ def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='auto
     print(table([dict(windows=len(x), filters=len(calm.filters_), epochs=calm.n_iter_, first=curve[0], last=curve[-1], seconds=result['seconds'])]))
     return result
 
-# %% ../nbs/24_natural.ipynb #18a8634a
+# %% ../nbs/24_natural.ipynb #43f49a52
 @dataclass(frozen=True)
 class Crops:
     "The paper's layer at STL-10's size."
@@ -91,12 +91,12 @@ class Crops:
     seed:int = 0
 
 def run_crops(c:Crops, data:str|Path|None=None, device:str='auto', progress:bool=True)->tuple[dict,CALM]:
-    "EM on row-sphered crops of photographs; likelihood before the first epoch and after each."
+    "EM on row-sphered crops of photographs; the likelihood is that of the E-step of each epoch."
     t, g = Timer(), torch.Generator().manual_seed(c.seed)
     x = sphere_rows(random_crops(as_pictures(photographs(data, colour=True)), c.side, c.n, g))
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm = CALM(random_state=c.seed, progress=progress, device=device, **c.calm).fit(x)
     curve = calm.log_likelihood_
-    return dict(crops=len(x), log_likelihood=curve, effective=effective(calm.posterior(x[:20])), used=int((calm.counts_ > 1).sum()), backend=calm.backend_,
+    return dict(photographs='bundled' if data is None else 'BSDS500, training part', crops=len(x), log_likelihood=curve, effective=effective(calm.posterior(x[:20])), used=int((calm.counts_ > 1).sum()), backend=calm.backend_,
                 config=asdict(c), seconds=t(), **provenance(str(calm.model_.filters.device))), calm
 
 def effective(gamma:Tensor # posterior, (N,K,H',W')
