@@ -240,13 +240,13 @@ def try_all(d:Labelled, tried:dict=TRIED)->list:
     "Every choice with both encodings; rows of accuracies."
     return [{'tried': k, **{n: r['accuracy'] for n, r in zip(CODES, layer_run(o, d, tuple(CODES), None))}, 'options': asdict(o)} for k, o in tried.items()]
 
-# %% ../nbs/21_cifar10.ipynb #18d25272
+# %% ../nbs/21_cifar10.ipynb #1b02aa17
 @dataclass(frozen=True)
 class Paper:
     "The paper's layer at the size of CIFAR-10."
-    calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=8, padding=2, init='random', max_iter=10, tol=0))
+    calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=8, padding=2, init='random', max_iter=6, tol=0))
     rates:tuple = (3e-3, 1e-2) # learning rates to choose from, for the supervised counterpart
-    epochs:int = 8
+    epochs:int = 4
 
 def sphered(x:Tensor)->Tensor:
     "Bytes as sphered floats, a batch at a time."
@@ -274,13 +274,14 @@ def supervised_run(c:Paper, d:Labelled, lr:float, seed:int=0)->dict:
     return dict(accuracy=supervised_accuracy(net, xt, d.y_test), seconds=t())
 
 def supervised_row(c:Paper, d:Labelled, n_valid:int=10000)->dict:
-    "The learning rate is chosen on held-out training images."
-    valid = {lr: supervised_run(c, d.validation(n_valid), lr)['accuracy'] for lr in c.rates}
+    "The learning rate is chosen with as many training images, held-out ones to judge."
+    v = d.validation(n_valid)
+    valid = {lr: supervised_run(c, v._replace(x=v.x[:n_valid], y=v.y[:n_valid]), lr)['accuracy'] for lr in c.rates}
     best = max(valid, key=valid.get)
     return row('supervised counterpart', [supervised_run(c, d, best)]) | dict(rate=best, validation={str(k): v for k, v in valid.items()})
 
-# %% ../nbs/21_cifar10.ipynb #d22a51b3
-WIDE = Options(K=3200, pools=3, penalty=3e-3, n_windows=150000, max_iter=10)
+# %% ../nbs/21_cifar10.ipynb #ed32645e
+WIDE = Options(K=2400, pools=3, max_iter=10)
 
 def run_compare(d:Labelled)->dict:
     "1,600 filters by k-means as published, then by k-means and by EM in the same pipeline."
@@ -296,7 +297,7 @@ def row_of(o:Options, d:Labelled)->dict:
 def run_paper(d:Labelled)->dict:
     "The paper's way and its supervised counterpart."
     whole, more, f = paper_rows(Paper(), d)
-    return dict(rows=[whole, supervised_row(Paper(), d)], gain=more, filters=f[:64].half().float().flatten().tolist(), shape=[64, *f.shape[1:]], config=asdict(Paper()))
+    return dict(rows=[whole, supervised_row(Paper(), d)], gain=more, filters=[round(v, 4) for v in f[:64].flatten().tolist()], shape=[64, *f.shape[1:]], config=asdict(Paper()))
 
 PARTS = dict(tried=lambda d: dict(rows=try_all(d._replace(x=d.x[:20000], y=d.y[:20000], x_test=d.x[-10000:], y_test=d.y[-10000:]))), compare=run_compare,
              few=lambda d: few_labels(CHOSEN, d), wide=lambda d: dict(rows=[row_of(WIDE, d)]), paper=run_paper)
@@ -307,16 +308,19 @@ def run_part(name:str, d:Labelled, out:Path):
     part, path = PARTS[name](d) | dict(seconds=t(), **provenance()), Path(out)/'cifar10.json'
     save_result(path, (load_result(path) if path.exists() else {}) | {name: part, 'data': d.name, 'images': [len(d.x), len(d.x_test)]})
 
-def reproduce(out:str|Path='calm_out', data:str|Path|None=None, parts:tuple=tuple(PARTS)):
+def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='cpu', progress:bool=True, parts:tuple=tuple(PARTS)):
     "All parts; `cifar10.json` in `out`."
     d = load_cifar10(data)
-    for name in parts: run_part(name, d, Path(out)); print(f'{name}: done, in {Path(out)/"cifar10.json"}')
+    if device not in ('auto', 'cpu'): raise ValueError(f'device: expected auto or cpu for this experiment, got {device}; its features are made one image at a time')
+    for name in parts:
+        run_part(name, d, Path(out))
+        if progress: print(f'{name}: done, in {Path(out)/"cifar10.json"}')
 
-# %% ../nbs/21_cifar10.ipynb #e1617730
+# %% ../nbs/21_cifar10.ipynb #26ce3b0e
 #| eval: false
 if __name__ == '__main__':
     p = argparse.ArgumentParser(prog='python -m calm_nb.cifar10', description=reproduce.__doc__)
     p.add_argument('parts', nargs='*', help=f'any of {", ".join(PARTS)}; all if none is named')
     p.add_argument('--out', default='results'); p.add_argument('--data')
     a = p.parse_args()
-    reproduce(a.out, a.data, tuple(a.parts) or tuple(PARTS))
+    reproduce(a.out, a.data, parts=tuple(a.parts) or tuple(PARTS))

@@ -6,7 +6,7 @@
 __all__ = ['EXPERIMENTS', 'EXIT', 'add_command', 'add_images', 'opened', 'answer', 'fit', 'fit_arguments', 'features', 'draw',
            'page', 'show', 'parser', 'main']
 
-# %% ../nbs/30_cli.ipynb #e7e63ac6
+# %% ../nbs/30_cli.ipynb #7cea5dfb
 import argparse, base64, html, io, json, sys, time, warnings
 from collections.abc import Callable
 from functools import partial
@@ -20,14 +20,16 @@ import calm_nb
 from .calm import CALM
 from .data import ImageBatches, open_images, whole_file
 from .distributed import join, processes
+from .cifar10 import reproduce as reproduce_cifar10
 from .mnist import DIGITS, MNIST, reproduce
+from .natural import reproduce as reproduce_natural
 from .plots import tile
 from .second_system import reproduce_deep, reproduce_stationary
 
-# %% ../nbs/30_cli.ipynb #2b3423ef
+# %% ../nbs/30_cli.ipynb #a656a6a8
 EXPERIMENTS = dict( # name: called with out, data, device, progress
     digits=partial(reproduce, DIGITS), mnist=partial(reproduce, MNIST),
-    natural=lambda out, data, device, progress: reproduce_stationary(out, data, progress),
+    natural=reproduce_natural, cifar10=reproduce_cifar10, stationary=lambda out, data, device, progress: reproduce_stationary(out, data, progress),
     deep=lambda out, data, device, progress: reproduce_deep(out, data, progress))
 
 EXIT = 'exit codes: 0 done, 2 something is wrong with what was asked or found, 130 interrupted'
@@ -125,7 +127,7 @@ def show(args:argparse.Namespace):
     r = dict(picture=str(out), model=args.model, filters=len(calm.filters_), dead=int(calm.dead_.sum()), counts=calm.counts_.tolist(), log_likelihood=calm.log_likelihood_, converged=calm.converged_)
     answer(args, r, f'{out}: {r["filters"]} filters, {r["dead"]} dead, {calm.n_iter_} epochs')
 
-# %% ../nbs/30_cli.ipynb #d8643288
+# %% ../nbs/30_cli.ipynb #697f857a
 def parser()->argparse.ArgumentParser:
     "The command line as a parser."
     p = argparse.ArgumentParser('calm_nb', description='Convolution as local mixture: convolution filters learned by EM.', epilog=f'example: calm_nb reproduce\n{EXIT}', formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,9 +141,9 @@ def parser()->argparse.ArgumentParser:
     s.add_argument('model', metavar='MODEL', help='file written by fit'); s.add_argument('--json', action='store_true', help='print the result as one JSON object')
     s.add_argument('--out', default='calm.png', help='.png or .html file to write, default: %(default)s')
     r = add_command(commands, 'reproduce', 'run an experiment of the paper', 'calm_nb reproduce mnist --data ~/datasets --out mnist_out',
-                    lambda a: EXPERIMENTS[a.name](a.out, a.data, a.device, not a.quiet))
-    r.add_argument('name', nargs='?', default='digits', choices=sorted(EXPERIMENTS), help='digits and mnist are the paper; natural and deep the second system, on bundled images unless --data is given; default: %(default)s')
-    r.add_argument('--model', choices=['stationary'], default='stationary', help='of natural: what photographs are modelled with; default: %(default)s')
+                    lambda a: EXPERIMENTS['stationary' if (a.name, a.model) == ('natural', 'stationary') else a.name](a.out, a.data, a.device, not a.quiet))
+    r.add_argument('name', nargs='?', default='digits', choices=sorted(EXPERIMENTS), help='digits, mnist, stl10 and cifar10 are the paper and what goes past it; natural finds edges in photographs, bundled ones unless --data is given; deep and stationary are the second system; default: %(default)s')
+    r.add_argument('--model', choices=['calm', 'stationary'], default='calm', help='of natural: what photographs are modelled with; default: %(default)s')
     r.add_argument('--out', default='calm_out', help='folder for figures and numbers, default: %(default)s')
     r.add_argument('--data', help='folder of the data sets, default: $CALM_NB_DATA, else ~/.cache/calm_nb')
     r.add_argument('--device', default='auto', help='of digits and mnist: cpu, cuda, or auto; default: %(default)s')
