@@ -88,9 +88,10 @@ class SupervisedNet(nn.Module):
         self.conv, self.linear, self.pooling = nn.Conv2d(channels, n_filters, patch_size, padding=padding), nn.Linear(n_filters, n_classes), pooling
     def forward(self, x:Tensor)->Tensor: return self.linear(self.pooling(self.conv(x)).relu())
 
-# %% ../nbs/05_features.ipynb #3ce71944
+# %% ../nbs/05_features.ipynb #81353a62
 def train_supervised(net:nn.Module, x:Tensor, y:Tensor, # images (N,C,H,W) as floats, labels
-                     epochs:int=15, lr:float=3e-3, batch_size:int=128, seed:int=0, progress:bool=True
+                     epochs:int=15, lr:float=3e-3, batch_size:int=128, seed:int=0, progress:bool=True,
+                     losses:list|None=None, # receives the loss of every step
                     )->nn.Module: # the same net, trained
     "Minimise the cross-entropy by Adam with a cosine schedule."
     check_labels(x, y)
@@ -101,6 +102,7 @@ def train_supervised(net:nn.Module, x:Tensor, y:Tensor, # images (N,C,H,W) as fl
         for i in torch.randperm(len(x), generator=g).split(batch_size):
             loss = F.cross_entropy(net(x[i].to(device)), y[i].to(device))
             opt.zero_grad(); loss.backward(); opt.step(); schedule.step()
+            if losses is not None: losses.append(loss.item())
     return net
 
 @torch.no_grad()
