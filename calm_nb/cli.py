@@ -6,7 +6,7 @@
 __all__ = ['EXPERIMENTS', 'EXIT', 'add_command', 'add_images', 'opened', 'answer', 'fit', 'fit_arguments', 'features', 'draw',
            'page', 'show', 'parser', 'main']
 
-# %% ../nbs/30_cli.ipynb #7cea5dfb
+# %% ../nbs/30_cli.ipynb #4e63d894
 import argparse, base64, html, io, json, sys, time, warnings
 from collections.abc import Callable
 from functools import partial
@@ -25,11 +25,12 @@ from .mnist import DIGITS, MNIST, reproduce
 from .natural import reproduce as reproduce_natural
 from .plots import tile
 from .second_system import reproduce_deep, reproduce_stationary
+from .stl10 import reproduce as reproduce_stl10
 
-# %% ../nbs/30_cli.ipynb #a656a6a8
+# %% ../nbs/30_cli.ipynb #46819899
 EXPERIMENTS = dict( # name: called with out, data, device, progress
     digits=partial(reproduce, DIGITS), mnist=partial(reproduce, MNIST),
-    natural=reproduce_natural, cifar10=reproduce_cifar10, stationary=lambda out, data, device, progress: reproduce_stationary(out, data, progress),
+    natural=reproduce_natural, stl10=reproduce_stl10, cifar10=reproduce_cifar10, stationary=lambda out, data, device, progress: reproduce_stationary(out, data, progress),
     deep=lambda out, data, device, progress: reproduce_deep(out, data, progress))
 
 EXIT = 'exit codes: 0 done, 2 something is wrong with what was asked or found, 130 interrupted'
