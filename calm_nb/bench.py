@@ -8,8 +8,9 @@ __all__ = ['GROWTH', 'PARTS', 'GPU', 'Speed', 'alternate', 'photograph_crops', '
            'memory_now', 'watched', 'Watched', 'fit_file', 'measure_memory', 'incremental_levels', 'count_passes',
            'run_part', 'main']
 
-# %% ../nbs/25_speed.ipynb #d3b21401
+# %% ../nbs/25_speed.ipynb #2e8c247e
 import argparse, math, os, resource, statistics, subprocess, sys, tempfile, time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -71,16 +72,16 @@ def problems(s:Speed)->dict: # name: (model, images)
             'MNIST, learned variance': (trained(FastMixture(sampled_patches(x, 20, 64, s.seed), padding=2, learn_variance=True), mnist, s.warm+4), mnist),
             'STL-10, variance 1': (trained(FastMixture(start), crops, 2), crops)}
 
-# %% ../nbs/25_speed.ipynb #1161639c
+# %% ../nbs/25_speed.ipynb #29c25827
 def plain(m:FastMixture)->PatchMixture:
     "The same mixture without the fast form."
     return PatchMixture(m.filters, m.log_weights, m.variance, m.padding, m.window, m.learn_variance, m.learn_weights)
 
 def work(m:PatchMixture, x:Tensor)->float:
-    "Operations of E and M (eq. W)."
+    "Operations of E and M (eq. OP)."
     return 4.*len(x)*m.filters.numel()*math.prod(m.locations(x.shape[-2:]))
 
-def in_chunks(f, m:PatchMixture, x:Tensor):
+def in_chunks(f:Callable, m:PatchMixture, x:Tensor):
     "A form of the score over chunks that stay in cache, a core each."
     sum_of_chunks(lambda c, w: Stats(largest=f(m, c).amax()), x, torch.ones(len(x)), m.chunk_size(x.shape[-2:]))
 
@@ -138,13 +139,13 @@ def time_growth(s:Speed)->dict:
         out[axis] = dict(values=list(values), seconds=list(t.values()), operations=[work(m, x) for m, x in made.values()], forms=sorted({m.form for m, _ in made.values()}))
     return out
 
-# %% ../nbs/25_speed.ipynb #f4139097
+# %% ../nbs/25_speed.ipynb #73cc35c3
 def memory_now()->float: # MiB
     "What this process holds that no file backs."
     try: return next(int(l.split()[1]) for l in Path('/proc/self/status').read_text().splitlines() if l.startswith('RssAnon'))/1024
     except (OSError, StopIteration): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if sys.platform == 'darwin' else 1024)
 
-def watched(x, batch:int, seen:list):
+def watched(x:np.ndarray, batch:int, seen:list):
     "Batches of a memory-mapped array, with a look at the memory after each."
     for i in range(0, len(x), batch):
         yield torch.as_tensor(np.array(x[i:i+batch])), None
@@ -152,7 +153,7 @@ def watched(x, batch:int, seen:list):
 
 class Watched:
     "The same, to be read again and again."
-    def __init__(self, x, batch:int): self.x, self.batch, self.seen = x, batch, []
+    def __init__(self, x:np.ndarray, batch:int): self.x, self.batch, self.seen = x, batch, []
     def __iter__(self): return watched(self.x, self.batch, self.seen)
 
 def fit_file(path:str)->float: # MiB

@@ -51,7 +51,7 @@ def processes()->Alone:
     "Those this process works with."
     return Together() if dist.is_available() and dist.is_initialized() else Alone()
 
-# %% ../nbs/15_distributed.ipynb #b57ad6cf
+# %% ../nbs/15_distributed.ipynb #86c816f3
 def time_pass(images:int=4000, repeats:int=7, seed:int=0)->float: # median seconds
     "Time an epoch of this process's share of images at MNIST's shape, all-reduce and M-step included."
     p, g = processes(), torch.Generator().manual_seed(seed)
@@ -65,7 +65,7 @@ def time_pass(images:int=4000, repeats:int=7, seed:int=0)->float: # median secon
         seconds.append(time.perf_counter() - t)
     return median(seconds[1:])
 
-def time_ranks(s # settings of the benchmark, of which `repeats` is used
+def time_ranks(s:object # settings of the benchmark, of which `repeats` is used
               )->dict:
     "Median seconds of a pass by one process with all threads, and by two with half of them each, in turn."
     threads = max(2, torch.get_num_threads())

@@ -7,8 +7,9 @@ __all__ = ['weighted_patch_sum', 'Stats', 'EMRun', 'Alone', 'batch_epoch', 'incr
            'load_run', 'has_converged', 'worst_explained', 'repair', 'where_to_resume', 'counted', 'fit_em',
            'one_epoch']
 
-# %% ../nbs/04_em.ipynb #30e5a17a
+# %% ../nbs/04_em.ipynb #9cb2da1a
 import json, math, warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,15 +30,17 @@ def weighted_patch_sum(x:Tensor, # images, (N,C,H,W)
     "sum over images and locations of gamma_ku x_u, the numerator of eq. 4, as a convolution with gamma as the filter."
     return conv2d(x.transpose(0,1), gamma.transpose(0,1)).transpose(0,1)
 
-# %% ../nbs/04_em.ipynb #98e78a82
+# %% ../nbs/04_em.ipynb #02e7ddd3
 class Stats(dict):
     "Named sums over images, tensors in float64; `a + b` are the statistics of both parts. Holds at least `n` and `log_likelihood`."
-    def __init__(self, **sums): super().__init__({k: torch.as_tensor(v).double() for k, v in sums.items()})
+    def __init__(self, **sums:Tensor|float): super().__init__({k: torch.as_tensor(v).double() for k, v in sums.items()})
     def __add__(self, o): return Stats(**{k: self[k] + o[k] for k in self}) if o else self
     def __sub__(self, o): return Stats(**{k: self[k] - o[k] for k in self})
     __radd__ = __add__
     @property
-    def mean_log_likelihood(self)->float: return (self['log_likelihood']/self['n']).item()
+    def mean_log_likelihood(self)->float:
+        "Nats per image."
+        return (self['log_likelihood']/self['n']).item()
 
 # %% ../nbs/04_em.ipynb #c7f4295c
 @patch
@@ -97,7 +100,7 @@ def m_step(self:PatchMixture, stats:Stats)->PatchMixture:
         new = replace(new, variance=(v/stats['pixels']).clamp(min=1e-30).to(self.filters))
     return new
 
-# %% ../nbs/04_em.ipynb #4316a467
+# %% ../nbs/04_em.ipynb #85340468
 @dataclass
 class EMRun:
     "A run of EM: where it stands, and how it got there."
@@ -108,13 +111,19 @@ class EMRun:
     repairs:list = field(default_factory=list) # epochs after which dead filters were replaced or pruned
 
     @property
-    def n_iter(self)->int: return len(self.log_likelihood)
+    def n_iter(self)->int:
+        "Epochs so far."
+        return len(self.log_likelihood)
     @property
-    def stats(self)->Stats: return sum(self.seen.values())
+    def stats(self)->Stats:
+        "The sums behind the last M-step."
+        return sum(self.seen.values())
     @property
-    def since_repair(self)->list: return self.log_likelihood[self.repairs[-1] if self.repairs else 0:]
+    def since_repair(self)->list:
+        "The history since dead filters were last dealt with."
+        return self.log_likelihood[self.repairs[-1] if self.repairs else 0:]
 
-# %% ../nbs/04_em.ipynb #f0b1a73b
+# %% ../nbs/04_em.ipynb #d90b32f4
 class Alone:
     "One process, which has all batches; the form of what [several processes](15_distributed.ipynb) need from each other."
     share = (0, 1) # its number, and how many there are
@@ -128,12 +137,12 @@ class Alone:
     def agree(self, what:str, value:int, remedy:str):
         "`ValueError` unless `value` is the same in all processes."
 
-def batch_epoch(run:EMRun, batches, processes:Alone=Alone()):
+def batch_epoch(run:EMRun, batches:Iterable, processes:Alone=Alone()):
     "One epoch of Algorithm 1: the statistics of all batches, then one M-step."
     run.seen = {0: processes.add(sum(run.model.e_step(x, w) for x, w in batches))}
     run.model = run.model.m_step(run.stats)
 
-def incremental_epoch(run:EMRun, batches, processes:Alone|None=None):
+def incremental_epoch(run:EMRun, batches:Iterable, processes:Alone|None=None):
     "One epoch of incremental EM: an M-step after every batch, whose last statistics are replaced."
     total = run.stats
     for i, (x, w) in enumerate(batches):
@@ -162,7 +171,7 @@ def check_settings(path:str|Path, expected:dict, got:dict):
     for k, v in json.loads(json.dumps(expected)).items():
         if got.get(k) != v: raise ValueError(f'checkpoint {path}: expected {k}={v}, got {got.get(k)}; it belongs to another run: choose another file, or delete it to start anew')
 
-# %% ../nbs/04_em.ipynb #2632dee5
+# %% ../nbs/04_em.ipynb #01d8c52c
 def save_run(path:str|Path, # file to write
              run:EMRun, settings:dict|None=None, # what a run that goes on from it must agree with
             ):
@@ -172,7 +181,7 @@ def save_run(path:str|Path, # file to write
     save_tensors(path, tensors, dict(kind='calm_nb run', log_likelihood=run.log_likelihood, converged=run.converged, repairs=run.repairs, settings=settings or {}))
 
 def load_run(path:str|Path, # file to read
-             model, settings:dict|None=None, # what must agree
+             model:object, settings:dict|None=None, # what must agree
             )->EMRun:
     "Read a run that was started from a model like `model`; `ValueError` if it is damaged or belongs to another run."
     tensors, meta = load_tensors(path, 'calm_nb run')
@@ -210,9 +219,9 @@ def pruned(self:PatchMixture, keep:Tensor # (K,) bool
     lw = self.log_weights[keep]
     return replace(self, filters=self.filters[keep], log_weights=lw - lw.logsumexp(0))
 
-# %% ../nbs/04_em.ipynb #29f1e751
+# %% ../nbs/04_em.ipynb #294bba45
 @torch.no_grad()
-def worst_explained(model, batches, # iterable of (x, w)
+def worst_explained(model:object, batches:Iterable, # iterable of (x, w)
                     n:int, # how many
                    )->Tensor: # (n,C,H,W) or fewer
     "The images of smallest log-likelihood that have any weight, worst first."
@@ -237,8 +246,8 @@ def restarted(self:PatchMixture, dead:Tensor, # (K,) bool
         f[k], lw[k] = im[:, i:i+L, j:j+L], -math.log(len(f))
     return replace(self, filters=f, log_weights=lw - lw.logsumexp(0))
 
-# %% ../nbs/04_em.ipynb #6f0c472a
-def repair(run:EMRun, batches, # iterable of (x, w)
+# %% ../nbs/04_em.ipynb #1d9b5000
+def repair(run:EMRun, batches:Iterable, # iterable of (x, w)
            policy:str, # 'keep', 'restart' or 'prune'
            most:int=3, # times a run is repaired
           )->bool: # whether anything was done
@@ -252,28 +261,28 @@ def repair(run:EMRun, batches, # iterable of (x, w)
     run.repairs.append(run.n_iter)
     return True
 
-# %% ../nbs/04_em.ipynb #74e2ecbd
+# %% ../nbs/04_em.ipynb #588e2047
 def where_to_resume(run:EMRun, checkpoint:str|Path|None)->str:
     "What to tell someone who has interrupted a run."
     if not checkpoint: return f'interrupted in epoch {run.n_iter+1}; nothing was kept: give a checkpoint file to be able to go on'
     if not run.n_iter: return f'interrupted in epoch 1; nothing was written to {checkpoint} yet'
     return f'interrupted in epoch {run.n_iter+1}; {run.n_iter} epochs are in {checkpoint}: fit again with the same checkpoint to go on'
 
-def counted(batches, bar):
+def counted(batches:Iterable, bar:tqdm):
     "The same batches, counted by a progress bar."
     for x, w in batches:
         yield x, w
         bar.update(len(x))
 
-# %% ../nbs/04_em.ipynb #d81ebca7
-def fit_em(model, # start: anything with `e_step(x, w) -> Stats`, `m_step(stats) -> model`, `state`, `with_state`
-           batches, # iterable of (x, w), the same at every pass; w is None or a weight per image
+# %% ../nbs/04_em.ipynb #c13c230f
+def fit_em(model:object, # start: anything with `e_step(x, w) -> Stats`, `m_step(stats) -> model`, `state`, `with_state`
+           batches:Iterable, # of (x, w), the same at every pass; w is None or a weight per image
            max_iter:int=50, # epochs at most
            tol:float=1e-3, # converged when the mean log-likelihood rises by less, in nats per image
            algorithm:str='batch', # 'batch' (Algorithm 1) or 'incremental'
            checkpoint:str|Path|None=None, # file written after every epoch, and gone on from if it exists
            progress:bool=True, # show a bar
-           repair=None, # called with a run that has converged; true if it changed the model and EM shall go on
+           repair:Callable|None=None, # called with a run that has converged; true if it changed the model and EM shall go on
             settings:dict|None=None, # what a checkpoint must agree with, beside the model's own settings
            processes:Alone=Alone(), # who else has batches
           )->EMRun:
@@ -292,7 +301,7 @@ def fit_em(model, # start: anything with `e_step(x, w) -> Stats`, `m_step(stats)
         except KeyboardInterrupt: raise KeyboardInterrupt(where_to_resume(run, checkpoint)) from None
     return run
 
-def one_epoch(run:EMRun, epoch, batches, tol:float, repair, checkpoint, settings:dict, bar, processes:Alone):
+def one_epoch(run:EMRun, epoch:Callable, batches:Iterable, tol:float, repair:Callable|None, checkpoint:str|Path|None, settings:dict, bar:tqdm, processes:Alone):
     "One turn of the loop: E and M, the history, the stopping rule, dead filters, the file."
     epoch(run, batches, processes)
     level = run.stats.mean_log_likelihood
@@ -303,9 +312,9 @@ def one_epoch(run:EMRun, epoch, batches, tol:float, repair, checkpoint, settings
     if checkpoint: save_run(checkpoint, run, settings)
     bar.set_postfix(epoch=run.n_iter, nats=f'{level:.3f}')
 
-# %% ../nbs/04_em.ipynb #6bcb2a01
+# %% ../nbs/04_em.ipynb #0fb93716
 @patch
-def recentred(self:PatchMixture, batches # iterable of (x, w)
+def recentred(self:PatchMixture, batches:Iterable # iterable of (x, w)
              )->PatchMixture:
     "The same mixture, each filter moved within a wider mean patch to where it has most energy."
     L, s, wide, den = self.filters.shape[-1], self.filters.shape[-1]//2, 0, 0

@@ -6,9 +6,10 @@
 __all__ = ['DENSE', 'SPARSE', 'paper_stats', 'work_alone', 'sum_of_chunks', 'patches_at', 'normalise_rows_', 'largest_norm',
            'columns', 'FastMixture', 'multiplies_bfloat16', 'fft_score', 'unfold_score', 'channels_last_score']
 
-# %% ../nbs/10_fast.ipynb #cee0ab91
+# %% ../nbs/10_fast.ipynb #9f7c330c
 import math
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -31,13 +32,13 @@ def paper_stats(m:PatchMixture, x:Tensor # images, (N,C,H,W)
     return Stats(n=len(x), log_likelihood=m.log_evidence(x, log_z[:,None,None]).sum(), energy=m.energy(x).sum(),
                  pixels=len(x)*m.n_pixels(x.shape[-2:]), den=gamma.sum((0,2,3)), num=num)
 
-# %% ../nbs/10_fast.ipynb #3cb568ac
+# %% ../nbs/10_fast.ipynb #0704a147
 def work_alone():
     "Settings of a worker: one thread, and what lies below 1e-38 is zero."
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
 
-def sum_of_chunks(f, # (x, w) -> Stats
+def sum_of_chunks(f:Callable, # (x, w) -> Stats
                   x:Tensor, w:Tensor, n:int, # images, weights, and how many make a chunk
                  )->Stats:
     "`f` of all chunks, each done by one core, summed in order."
@@ -131,14 +132,16 @@ def worth_keeping(self:PatchMixture, x:Tensor # images, (N,C,H,W)
     best, e = self.rough_best(self.pad(x))
     return best >= (best.amax((1,2)) - self.cut(best[0].numel()) - 2*e)[:,None,None]
 
-# %% ../nbs/10_fast.ipynb #e4f695c3
+# %% ../nbs/10_fast.ipynb #90d54193
 @dataclass(frozen=True)
 class FastMixture(PatchMixture):
     "`PatchMixture` whose `e_step` takes the fastest form for shape, posterior and processor."
     forms:Counter = field(default_factory=Counter, repr=False, compare=False) # images each form has taken, by description
 
     @property
-    def form(self)->str: return max(self.forms, key=self.forms.get) if self.forms else 'no E-step yet'
+    def form(self)->str:
+        "The form that has taken most images."
+        return max(self.forms, key=self.forms.get) if self.forms else 'no E-step yet'
 
 def multiplies_bfloat16()->bool:
     "Whether this processor has instructions for products of bfloat16; without them it is slower than float32."

@@ -47,7 +47,7 @@ def sampled_patches(x:Tensor, # images, (N,C,H,W), padded
     i, r, c = (torch.randint(m, (n,), generator=g) for m in (len(x), x.shape[2]-L+1, x.shape[3]-L+1))
     return x.unfold(2, L, 1).unfold(3, L, 1)[i, :, r, c]
 
-# %% ../nbs/17_kmeans.ipynb #a7bbc226
+# %% ../nbs/17_kmeans.ipynb #78b9df72
 @dataclass(frozen=True)
 class Cost:
     "Settings of the comparison of time and memory."
@@ -59,9 +59,15 @@ class Cost:
     sample:int = 20000 # patches of mini-batch k-means
     repeats:int = 3
 
-def fit_lloyd(c:Cost, x:Tensor): KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, random_state=0).fit(all_patches(x, c.L).numpy())
-def fit_sampled(c:Cost, x:Tensor): kmeans_filters(sampled_patches(x, c.L, c.sample), c.K)
-def fit_calm(c:Cost, x:Tensor): CALM(c.K, c.L, max_iter=c.steps, tol=0, random_state=0, progress=False).fit(x)
+def fit_lloyd(c:Cost, x:Tensor):
+    "Lloyd's algorithm on all patches, cut out."
+    KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, random_state=0).fit(all_patches(x, c.L).numpy())
+def fit_sampled(c:Cost, x:Tensor):
+    "Mini-batch k-means on a sample of patches."
+    kmeans_filters(sampled_patches(x, c.L, c.sample), c.K)
+def fit_calm(c:Cost, x:Tensor):
+    "CALM on the images."
+    CALM(c.K, c.L, max_iter=c.steps, tol=0, random_state=0, progress=False).fit(x)
 
 FITS = {'k-means, all patches': fit_lloyd, 'k-means, sampled patches': fit_sampled, 'CALM': fit_calm}
 

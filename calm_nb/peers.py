@@ -25,7 +25,7 @@ from .features import accuracy, pooled_features, softmax_regression
 from .kmeans import kmeans_filters, sampled_patches
 from .report import PeakMemory, Timer, load_result, provenance, save_result, table
 
-# %% ../nbs/26_peers.ipynb #4d899bd4
+# %% ../nbs/26_peers.ipynb #ffb4faf1
 @dataclass(frozen=True)
 class Peers:
     "The problem they are given."
@@ -44,20 +44,28 @@ def inked_patches(x:Tensor, # images, (N,C,H,W), pixels in 0..1
     p = sampled_patches(x, L, 4*n, seed)
     return p[p.std((1,2,3)) > .1][:n]
 
-def calm_images(c:Peers, x:Tensor, p:Tensor)->Tensor: return CALM(c.K, c.L, variance=1., max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(x).filters_
+def calm_images(c:Peers, x:Tensor, p:Tensor)->Tensor:
+    "`CALM` on whole images."
+    return CALM(c.K, c.L, variance=1., max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(x).filters_
 def calm_patches(c:Peers, x:Tensor, p:Tensor)->Tensor:
+    "`CALM` on patches: a mixture of spherical normals."
     return CALM(c.K, c.L, variance=c.variance, learn_variance=True, learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(p).filters_
 def sklearn_gmm(c:Peers, x:Tensor, p:Tensor)->Tensor:
+    "scikit-learn's `GaussianMixture`."
     from sklearn.mixture import GaussianMixture
     m = GaussianMixture(c.K, covariance_type='spherical', max_iter=c.steps, tol=0, init_params='random_from_data', reg_covar=1e-4, random_state=c.seed).fit(p.flatten(1).numpy())
     return torch.from_numpy(m.means_).float().view(c.K, *p.shape[1:])
 def pomegranate_gmm(c:Peers, x:Tensor, p:Tensor)->Tensor:
+    "pomegranate's `GeneralMixtureModel`."
     from pomegranate.distributions import Normal
     from pomegranate.gmm import GeneralMixtureModel
     m = GeneralMixtureModel([Normal(covariance_type='sphere') for _ in range(c.K)], max_iter=c.steps, tol=0, random_state=c.seed).fit(p.flatten(1))
     return torch.stack([d.means for d in m.distributions]).detach().view(c.K, *p.shape[1:])
-def sklearn_kmeans(c:Peers, x:Tensor, p:Tensor)->Tensor: return kmeans_filters(p, c.K, c.seed)
+def sklearn_kmeans(c:Peers, x:Tensor, p:Tensor)->Tensor:
+    "scikit-learn's `MiniBatchKMeans`."
+    return kmeans_filters(p, c.K, c.seed)
 def faiss_kmeans(c:Peers, x:Tensor, p:Tensor)->Tensor:
+    "faiss's `Kmeans`."
     import faiss
     k = faiss.Kmeans(p[0].numel(), c.K, niter=c.steps, seed=c.seed, max_points_per_centroid=len(p))
     k.train(p.flatten(1).numpy())
