@@ -280,8 +280,8 @@ def supervised_row(c:Paper, d:Labelled, n_valid:int=10000)->dict:
     best = max(valid, key=valid.get)
     return row('supervised counterpart', [supervised_run(c, d, best)]) | dict(rate=best, validation={str(k): v for k, v in valid.items()})
 
-# %% ../nbs/21_cifar10.ipynb #ed32645e
-WIDE = Options(K=2400, pools=3, max_iter=10)
+# %% ../nbs/21_cifar10.ipynb #9530814b
+WIDE = Options(pools=3, max_iter=10)
 
 def run_compare(d:Labelled)->dict:
     "1,600 filters by k-means as published, then by k-means and by EM in the same pipeline."
