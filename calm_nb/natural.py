@@ -23,7 +23,7 @@ from .report import Timer, load_result, provenance, save_result, table
 from .second_system import save_figures
 from .stationary import photographs
 
-# %% ../nbs/24_natural.ipynb #d0be33b6
+# %% ../nbs/24_natural.ipynb #9dc2bf3c
 def as_pictures(images:list, # byte arrays (H,W,C)
                )->list: # of tensors (1,C,H,W), pixels in 0..1
     "Photographs as tensors."
@@ -48,19 +48,21 @@ class Edges:
     calm:dict = field(default_factory=lambda: dict(n_filters=64, patch_size=10, learn_variance=True, learn_weights=True, max_iter=20, tol=0))
     seed:int = 0
 
-def windows_of(images:list, c:Edges, g:torch.Generator)->tuple[Tensor,list]: # (n/2,C,side,side), and the whitened photographs
+def windows_of(images:list, c:Edges, g:torch.Generator,
+               zca:PatchZCA|None=None, # fitted to these images if not given
+              )->tuple[Tensor,list,PatchZCA]: # (n/2,C,side,side), the whitened photographs, what whitened them
     "Windows of whitened photographs, standardised; the flatter half is left out."
-    zca = PatchZCA.fit(random_crops(images, c.L, c.n, g), c.eps)
+    zca = zca or PatchZCA.fit(random_crops(images, c.L, c.n, g), c.eps)
     white = [zca.whiten(im) for im in images]
     x = random_crops(white, c.side, c.n, g)
     contrast = x.std((1,2,3))
-    return standardise(x[contrast > contrast.median()]), white
+    return standardise(x[contrast > contrast.median()]), white, zca
 
-# %% ../nbs/24_natural.ipynb #83abba86
+# %% ../nbs/24_natural.ipynb #e167f9fb
 def learn_edges(images:list, # byte arrays (H,W,C)
                 c:Edges, progress:bool=True)->tuple[CALM,Tensor]:
     "The mixture fitted to windows of whitened photographs, and the windows."
-    x, _ = windows_of(as_pictures(images), c, torch.Generator().manual_seed(c.seed))
+    x, *_ = windows_of(as_pictures(images), c, torch.Generator().manual_seed(c.seed))
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): return CALM(random_state=c.seed, progress=progress, **c.calm).fit(x), x
 
 def by_use(calm:CALM)->Tensor:
