@@ -25,17 +25,17 @@ from .features import accuracy, pooled_features, softmax_regression
 from .kmeans import kmeans_filters, sampled_patches
 from .report import PeakMemory, Timer, load_result, provenance, save_result, table
 
-# %% ../nbs/26_peers.ipynb #ffb4faf1
+# %% ../nbs/26_peers.ipynb #091a60a3
 @dataclass(frozen=True)
 class Peers:
     "The problem they are given."
     images:int = 5000 # of MNIST
-    n_patches:int = 100000
+    n_patches:int = 50000
     K:int = 200
     L:int = 12
     steps:int = 15
-    variance:float = .03 # CALM's start
-    repeats:int = 3
+    variance:float = .03 # where CALM starts on patches; on images .1
+    repeats:int = 2
     seed:int = 0
 
 def inked_patches(x:Tensor, # images, (N,C,H,W), pixels in 0..1
@@ -46,7 +46,7 @@ def inked_patches(x:Tensor, # images, (N,C,H,W), pixels in 0..1
 
 def calm_images(c:Peers, x:Tensor, p:Tensor)->Tensor:
     "`CALM` on whole images."
-    return CALM(c.K, c.L, variance=1., max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(x).filters_
+    return CALM(c.K, c.L, variance=.1, learn_variance=True, learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(x).filters_
 def calm_patches(c:Peers, x:Tensor, p:Tensor)->Tensor:
     "`CALM` on patches: a mixture of spherical normals."
     return CALM(c.K, c.L, variance=c.variance, learn_variance=True, learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(p).filters_
@@ -75,7 +75,7 @@ CONTENDERS = { # name: (function, package, what it sees)
     'CALM, images': (calm_images, 'calm_nb', 'images'), 'CALM, patches': (calm_patches, 'calm_nb', 'patches'), 'scikit-learn GaussianMixture': (sklearn_gmm, 'scikit-learn', 'patches'),
     'pomegranate': (pomegranate_gmm, 'pomegranate', 'patches'), 'scikit-learn MiniBatchKMeans': (sklearn_kmeans, 'scikit-learn', 'patches'), 'faiss k-means': (faiss_kmeans, 'faiss-cpu', 'patches')}
 
-# %% ../nbs/26_peers.ipynb #fe91584a
+# %% ../nbs/26_peers.ipynb #a3acd683
 def run_one(name:str, c:Peers, file:str)->dict:
     "One fit in this process: seconds, MiB; the filters go to `file`."
     f, warm = CONTENDERS[name][0], Peers(K=2, L=c.L, steps=1, n_patches=50)
@@ -95,8 +95,8 @@ def worth(filters:Tensor, d:Labelled, c:Peers)->float:
     f, ft = (torch.cat([pooled_features(m, b.float()/255) for b in x.split(2000)]) for x in (d.x[:c.images], d.x_test))
     return accuracy(softmax_regression(), f, d.y[:c.images], ft, d.y_test)
 
-def run(c:Peers=Peers())->dict:
-    "All contenders in turn, each in a process of its own; those that are not installed have no numbers."
+def run(c:Peers=Peers(), only:tuple=tuple(CONTENDERS))->dict:
+    "Contenders in turn, each in a process of its own; those that are not installed have no numbers."
     code, d = 'import sys, json; from calm_nb.peers import Peers, run_one; print(json.dumps(run_one(sys.argv[1], Peers(**json.loads(sys.argv[2])), sys.argv[3])))', load_mnist()
     def have(package):
         try: return version(package)
@@ -104,17 +104,21 @@ def run(c:Peers=Peers())->dict:
     versions, t = {n: have(package) for n, (_, package, _) in CONTENDERS.items()}, Timer()
     with tempfile.TemporaryDirectory() as folder:
         one = lambda n: json.loads(subprocess.run([sys.executable, '-c', code, n, json.dumps(asdict(c)), f'{folder}/f.npy'], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-        runs, rows = {n: [] for n in CONTENDERS if versions[n]}, []
+        runs, rows = {n: [] for n in only if versions[n]}, []
         for r in range(c.repeats):
             for n in runs:
                 runs[n].append(one(n))
                 if r == 0: rows.append(dict(contender=n, sees=CONTENDERS[n][2], version=versions[n], accuracy=worth(torch.from_numpy(np.load(f'{folder}/f.npy')), d, c)))
     for row in rows: row |= {k: median(q[k] for q in runs[row['contender']]) for k in ('seconds', 'mib')}
-    return dict(rows=rows + [dict(contender=n, sees=CONTENDERS[n][2], version=None) for n in CONTENDERS if not versions[n]], config=asdict(c), seconds=t(), **provenance())
+    return dict(rows=rows + [dict(contender=n, sees=CONTENDERS[n][2], version=None) for n in only if not versions[n]], config=asdict(c), seconds=t(), **provenance())
 
-# %% ../nbs/26_peers.ipynb #3563ff11
+# %% ../nbs/26_peers.ipynb #c2119f0c
 #| eval: false
 if __name__ == '__main__':
     p = argparse.ArgumentParser(prog='python -m calm_nb.peers', description='Time, memory and worth of 200 filters by several packages.')
+    p.add_argument('only', nargs='*', help='contenders to run again; all if none is named')
     p.add_argument('--out', default='results/peers.json')
-    save_result(p.parse_args().out, run())
+    a = p.parse_args()
+    r, old = run(only=tuple(a.only) or tuple(CONTENDERS)), load_result(a.out)['rows'] if a.only else []
+    new = {q['contender']: q for q in old + r['rows']}
+    save_result(a.out, r | dict(rows=[new[n] for n in CONTENDERS if n in new]))
