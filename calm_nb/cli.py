@@ -6,7 +6,7 @@
 __all__ = ['EXPERIMENTS', 'EXIT', 'add_command', 'add_images', 'opened', 'answer', 'fit', 'fit_arguments', 'features', 'draw',
            'page', 'show', 'parser', 'main']
 
-# %% ../nbs/30_cli.ipynb #4e63d894
+# %% ../nbs/30_cli.ipynb #7f6ca4a9
 import argparse, base64, html, io, json, sys, time, warnings
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import calm_nb
 from .calm import CALM
 from .data import ImageBatches, open_images, whole_file
-from .distributed import join, processes
+from .distributed import join, leave, processes
 from .cifar10 import reproduce as reproduce_cifar10
 from .mnist import DIGITS, MNIST, reproduce
 from .natural import reproduce as reproduce_natural
@@ -150,7 +150,7 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('--device', default='auto', help='of digits and mnist: cpu, cuda, or auto; default: %(default)s')
     return p
 
-# %% ../nbs/30_cli.ipynb #6640da9c
+# %% ../nbs/30_cli.ipynb #ae728c78
 def main(argv:list|None=None)->int: # exit code
     "Run the command."
     args = parser().parse_args(argv)
@@ -160,6 +160,7 @@ def main(argv:list|None=None)->int: # exit code
             warnings.simplefilter('default', UserWarning)
             warnings.showwarning = lambda w, category, *_: print(f'calm_nb: {w}', file=sys.stderr)
             args.call(args)
+            leave()
     except (ValueError, OSError) as e:
         print(f'calm_nb: {e}', file=sys.stderr)
         return 2
