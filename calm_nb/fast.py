@@ -7,7 +7,7 @@ __all__ = ['DENSE', 'SPARSE', 'ONE', 'paper_stats', 'work_alone', 'sum_of_chunks
            'largest_norm', 'columns', 'FastMixture', 'multiplies_bfloat16', 'fft_score', 'unfold_score',
            'channels_last_score']
 
-# %% ../nbs/10_fast.ipynb #9f7c330c
+# %% ../nbs/10_fast.ipynb #b7bdc6a4
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 
-from .em import PatchMixture, Stats, weighted_patch_sum
+from .em import PatchMixture, Stats
+from .mixture import exp_
 
 # %% ../nbs/10_fast.ipynb #75a8b338
 @torch.no_grad()
@@ -83,14 +84,14 @@ def stats_at(self:PatchMixture, x:Tensor, w:Tensor, # images (N,C,H,W) and their
     return Stats(n=w.sum(), log_likelihood=(w*self.log_evidence(x, log_z[:,None,None])).sum(), energy=(w*self.energy(x)).sum(),
                  pixels=w.sum()*self.n_pixels(x.shape[-2:]), den=gamma.double().sum(0), num=(gamma.T@patches).view_as(f))
 
-# %% ../nbs/10_fast.ipynb #0781376e
+# %% ../nbs/10_fast.ipynb #087faeb1
 def normalise_rows_(score:Tensor, # (R,K), overwritten
                     n:Tensor, # image of each row, (R,)
                     N:int, # images
                    )->tuple[Tensor,Tensor]: # posterior (R,K), log normaliser (N,)
     "`normalise_` where an image is several rows (eq. 3)."
     top = score.new_full((N,), -math.inf).scatter_reduce_(0, n, score.amax(1), 'amax')
-    gamma = score.sub_(top[n,None]).exp_()
+    gamma = exp_(score.sub_(top[n,None]))
     z = torch.zeros_like(top).index_add_(0, n, gamma.sum(1))
     return gamma.div_(z[n,None]), top + z.log()
 
@@ -164,7 +165,7 @@ def sparse_chunk(self:FastMixture, size:tuple[int,int], budget:int=2**17)->int:
     "How many images of `size` have a row of scores of at most `budget` numbers, at least one."
     return max(1, budget//(len(self.filters)*self.locations(size)[1]))
 
-# %% ../nbs/10_fast.ipynb #83d31c22
+# %% ../nbs/10_fast.ipynb #fbe5581a
 @patch
 def chunk_in_form(self:FastMixture, x:Tensor, w:Tensor, most:float=.25)->Stats:
     "Rung 4 for a chunk, or rung 2 where the screen cannot be used or keeps more than the share `most` of the locations."
@@ -200,7 +201,7 @@ def e_step(self:FastMixture, x:Tensor, # images, (N,C,H,W)
     f, size = self.filters, x.shape[-2:]
     x, w = x.to(f.device, f.dtype), (torch.ones(len(x)) if w is None else w).to(f.device).double()
     if f.device.type != 'cpu': return self.chunk_in_form(x, w)
-    if self.locations(size) == (1, 1): return sum_of_chunks(self.one_place_chunk, x, w, max(1, 2**18//len(f)))
+    if self.window is None and self.locations(size) == (1, 1): return sum_of_chunks(self.one_place_chunk, x, w, max(1, 2**18//len(f)))
     if self.broad(x): return sum_of_chunks(self.dense_chunk, x, w, self.chunk_size(size))
     return sum_of_chunks(self.chunk_in_form, x, w, self.chunk_size(size) if self.why_plain() else self.sparse_chunk(size))
 

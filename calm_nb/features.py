@@ -88,7 +88,7 @@ class SupervisedNet(nn.Module):
         self.conv, self.linear, self.pooling = nn.Conv2d(channels, n_filters, patch_size, padding=padding), nn.Linear(n_filters, n_classes), pooling
     def forward(self, x:Tensor)->Tensor: return self.linear(self.pooling(self.conv(x)).relu())
 
-# %% ../nbs/05_features.ipynb #81353a62
+# %% ../nbs/05_features.ipynb #a0bad765
 def train_supervised(net:nn.Module, x:Tensor, y:Tensor, # images (N,C,H,W) as floats, labels
                      epochs:int=15, lr:float=3e-3, batch_size:int=128, seed:int=0, progress:bool=True,
                      losses:list|None=None, # receives the loss of every step
@@ -107,8 +107,8 @@ def train_supervised(net:nn.Module, x:Tensor, y:Tensor, # images (N,C,H,W) as fl
 
 @torch.no_grad()
 def supervised_accuracy(net:nn.Module, x:Tensor, # images, (N,C,H,W)
-                        y:Tensor # labels, (N,)
-                       )->float:
+                        y:Tensor, # labels, (N,)
+                        batch_size:int=100)->float:
     "Percentage of images whose largest logit is their label."
     device = next(net.parameters()).device
-    return 100*torch.cat([net(b.to(device)).argmax(1).cpu() for b in x.split(500)]).eq(y).double().mean().item()
+    return 100*torch.cat([net(b.to(device)).argmax(1).cpu() for b in x.split(batch_size)]).eq(y).double().mean().item()

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'SUSPECTS', 'MappedSTL10', 'Photos', 'load_stl10', 'cut_out', 'Sphered', 'Lazy', 'Config', 'features',
-           'judged', 'learned', 'supervised', 'reproduce', 'mean_pool', 'sum_pool', 'log_of_sum', 'suspect', 'smooth',
-           'main']
+           'protocols', 'learned', 'supervised', 'reproduce', 'mean_pool', 'sum_pool', 'log_of_sum', 'suspect',
+           'smooth', 'main']
 
-# %% ../nbs/23_stl10.ipynb #fc2893f2
+# %% ../nbs/23_stl10.ipynb #9bc4cf23
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -32,14 +32,17 @@ from .preprocess import sphere_rows
 from .report import Timer, load_result, provenance, save_result, table
 from .second_system import save_figures
 
-# %% ../nbs/23_stl10.ipynb #98b75680
+# %% ../nbs/23_stl10.ipynb #5c10cfbe
 class MappedSTL10(datasets.STL10):
     "torchvision's `STL10` whose images stay on disk."
-    def _STL10__loadfile(self, data_file:str, labels_file:str|None=None)->tuple[np.ndarray,np.ndarray|None]:
+    def mapped(self, data_file:str, labels_file:str|None=None)->tuple[np.ndarray,np.ndarray|None]: # bytes (N,3,96,96), classes from 0
+        "Images of a file, on disk, and their classes."
         folder = Path(self.root)/self.base_folder
         self.classes = (folder/self.class_names_file).read_text().splitlines()
         x = np.memmap(folder/data_file, np.uint8, 'r').reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
         return x, labels_file and np.fromfile(folder/labels_file, np.uint8).astype(np.int64) - 1
+
+    _STL10__loadfile = mapped    # how torchvision reads
 
 @dataclass(frozen=True)
 class Photos:
@@ -58,10 +61,11 @@ def load_stl10(data:str|Path|None=None, # folder that holds stl10_binary/; see `
     root = data_root(data)
     if not download and not (root/MappedSTL10.base_folder).is_dir():
         raise FileNotFoundError(f'STL-10: expected files in {root/MappedSTL10.base_folder}, got no such folder; unpack stl10_binary.tar.gz in {root}, or name another folder with --data or $CALM_NB_DATA, or call load_stl10(download=True)')
-    try: parts = {s: MappedSTL10(root, split=s, download=download) for s in ('train', 'test', 'unlabeled')}
+    try: train = MappedSTL10(root, split='train', download=download)    # looks at all files
     except RuntimeError as e: raise ValueError(f'STL-10: expected whole files in {root/MappedSTL10.base_folder}, got some that are missing or damaged ({e}); delete them and unpack stl10_binary.tar.gz again') from e
     lines = (root/MappedSTL10.base_folder/MappedSTL10.folds_list_file).read_text().splitlines()
-    return Photos(parts['train'].data, torch.from_numpy(parts['train'].labels), parts['test'].data, torch.from_numpy(parts['test'].labels), parts['unlabeled'].data,
+    test, y_test = train.mapped('test_X.bin', 'test_y.bin')
+    return Photos(train.data, torch.from_numpy(train.labels), test, torch.from_numpy(y_test), train.mapped('unlabeled_X.bin')[0],
                   [torch.tensor([int(i) for i in l.split()]) for l in lines if l.strip()])
 
 def cut_out(a:np.ndarray, i:slice|np.ndarray)->Tensor:
@@ -77,19 +81,19 @@ class Sphered:
 
 class Lazy:
     "As much of a tensor of sphered images as gradient descent needs: a length, some images, all in parts."
-    def __init__(self, a:np.ndarray): self.a = a
-    def __len__(self)->int: return len(self.a)
-    def __getitem__(self, i:Tensor)->Tensor: return cut_out(self.a, i.numpy())
+    def __init__(self, a:np.ndarray, which:Tensor|None=None): self.a, self.which = a, torch.arange(len(a)) if which is None else which
+    def __len__(self)->int: return len(self.which)
+    def __getitem__(self, i:Tensor)->Tensor: return cut_out(self.a, self.which[i].numpy())
     def split(self, n:int)->Iterator[Tensor]:
         "All images, `n` at a time."
-        return iter(Sphered(self.a, batch=n))
+        return (self[i] for i in torch.arange(len(self)).split(n))
 
-# %% ../nbs/23_stl10.ipynb #3c5d098e
+# %% ../nbs/23_stl10.ipynb #08806d49
 @dataclass(frozen=True)
 class Config:
     "Section 5.2."
     calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=15, init='random', max_iter=10, tol=0))
-    supervised:dict = field(default_factory=lambda: dict(epochs=20, lr=3e-3))
+    supervised:dict = field(default_factory=lambda: dict(epochs=20, lr=3e-3, batch_size=32))
     batch:int = 200
     seed:int = 0
 
@@ -97,11 +101,11 @@ def features(m:PatchMixture, x:np.ndarray, batch:int)->Tensor: # (N,K)
     "Pooled scores of images on disk."
     return torch.cat([pooled_features(m, b.to(m.filters.device)).cpu() for b in Sphered(x, batch=batch)])
 
-def judged(f:Tensor, ft:Tensor, d:Photos)->dict:
+def protocols(judge:Callable, # accuracy from the labels of some training images
+              d:Photos)->dict:
     "Accuracy from all labels, and mean and deviation over the folds."
-    one = lambda i: accuracy(softmax_regression(), f[i], d.y[i], ft, d.y_test)
-    folds = [one(i) for i in d.folds]
-    return dict(accuracy=one(torch.arange(len(f))), folds=mean(folds), folds_deviation=stdev(folds), accuracies=folds)
+    folds = [judge(i) for i in d.folds]
+    return dict(accuracy=judge(torch.arange(len(d.y))), folds=mean(folds), folds_deviation=stdev(folds), accuracies=folds)
 
 def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str, progress:bool)->tuple[dict,CALM]:
     "Filters from some of the images, judged."
@@ -109,16 +113,17 @@ def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str, p
     calm = CALM(random_state=c.seed, device=device, progress=progress, checkpoint=out/f'stl10_{name}.run', **c.calm)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm.fit(Sphered(*sources, batch=c.batch))
     f, ft = (features(calm.model_, x, c.batch) for x in (d.train, d.test))
-    return dict(row=name, images=sum(map(len, sources)), curve=calm.log_likelihood_, backend=calm.backend_, seconds=t(), **judged(f, ft, d)), calm
+    return dict(row=name, images=sum(map(len, sources)), curve=calm.log_likelihood_, backend=calm.backend_, seconds=t(), **protocols(lambda i: accuracy(softmax_regression(), f[i], d.y[i], ft, d.y_test), d)), calm
 
 def supervised(d:Photos, c:Config, device:str, progress:bool)->dict:
     "The supervised counterpart of the same size, which trains."
     t = Timer()
-    x, xt = Lazy(d.train), Lazy(d.test)
-    torch.manual_seed(c.seed)
-    net = SupervisedNet(3, c.calm['n_filters'], c.calm['patch_size']).to(device)
-    train_supervised(net, x, d.y, seed=c.seed, progress=progress, **c.supervised)
-    return dict(row='supervised counterpart', images=len(x), accuracy=supervised_accuracy(net, xt, d.y_test), seconds=t())
+    def judge(i):
+        torch.manual_seed(c.seed)
+        net = SupervisedNet(3, c.calm['n_filters'], c.calm['patch_size']).to(device)
+        train_supervised(net, Lazy(d.train, i), d.y[i], seed=c.seed, progress=progress, **c.supervised)
+        return supervised_accuracy(net, Lazy(d.test), d.y_test)
+    return dict(row='supervised counterpart', images=len(d.train), **protocols(judge, d), seconds=t())
 
 def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='auto', progress:bool=True, config:Config=Config())->dict:
     "Section 5.2 from STL-10's files; table, figures, filters and `stl10.json` in `out`."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EPS', 'FUSED', 'TILES', 'Tile', 'Launch', 'fused_stats', 'available', 'TritonMixture', 'fastest', 'gpu_time', 'tuned',
-           'gpu_problem', 'gpu_rows']
+           'on_device', 'repeated', 'gpu_rows']
 
 # %% ../nbs/14_triton.ipynb #bac91ae8
 import math
@@ -26,7 +26,7 @@ try:
     jit = triton.jit
 except ImportError: triton, tl, jit = None, SimpleNamespace(constexpr=None), lambda f: f
 
-# %% ../nbs/14_triton.ipynb #f3a0dd73
+# %% ../nbs/14_triton.ipynb #7fb3186f
 #| eval: false
 @jit
 def patches_of(x, n, u, d, C, H, W, L, M, P, B, columns):
@@ -64,21 +64,21 @@ def weigh_kernel(x, f, b, keep, largest, total, C, H, W, L, M, P, K, B, columns,
         tl.store(total + at, tl.sum(tl.sum(tl.exp(s - top), 1), 0))
 
 @jit
-def sum_kernel(x, f, b, w, log_z, keep, num, den, C, H, W, L, M, P, K, B, columns, tiles, BU:tl.constexpr, BK:tl.constexpr, BD:tl.constexpr):
+def sum_kernel(x, f, b, share, top, keep, num, den, C, H, W, L, M, P, K, B, columns, tiles, BU:tl.constexpr, BK:tl.constexpr, BD:tl.constexpr):
     "Pass 3: responsibilities of a tile, and their weighted sum of patches (eq. 4)."
     program, kb = tl.program_id(0), tl.program_id(1)
     if tl.load(keep + program.to(tl.int64)*tl.num_programs(1) + kb) != 0:
         n, D = program//tiles, C*L*M
         u, k = (program % tiles)*BU + tl.arange(0, BU), kb*BK + tl.arange(0, BK)
         s = scores_of(x, f, b, n, u, k, C, H, W, L, M, P, K, B, columns, BD, 'ieee')
-        gamma = tl.exp(s - tl.load(log_z + n))*tl.load(w + n)
+        gamma = tl.exp(s - tl.load(top + n))*tl.load(share + n)
         tl.atomic_add(den + k, tl.sum(gamma, 0), mask=k < K)
         for start in range(0, D, BD):
             d = start + tl.arange(0, BD)
             p = patches_of(x, n, u, d, C, H, W, L, M, P, B, columns)
             tl.atomic_add(num + k[:,None]*D + d[None,:], tl.dot(tl.trans(gamma), p, input_precision='ieee'), mask=(k < K)[:,None] & (d < D)[None,:])
 
-# %% ../nbs/14_triton.ipynb #57391514
+# %% ../nbs/14_triton.ipynb #587aa0c8
 EPS = dict(bf16=2**-7, rounded=2**-7, tf32=2**-10, ieee=2**-24) # 'rounded': bf16 operands, multiplied as float32
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ class Launch:
         weigh_kernel[self.grid](self.x, self.f, self.b, keep, largest, total, *self.shape, precision)
         return largest, total
 
-    def sum(self, keep:Tensor, w:Tensor, log_z:Tensor)->tuple[Tensor,Tensor]: # num (K,C,L,M), den (K,)
-        "Numerator and denominator of eq. 4 over the tiles to keep."
+    def sum(self, keep:Tensor, top:Tensor, share:Tensor)->tuple[Tensor,Tensor]: # num (K,C,L,M), den (K,)
+        "Numerator and denominator of eq. 4 over the tiles to keep, from each image's largest score, and its weight over its sum of exponentials."
         num, den = torch.zeros_like(self.f), torch.zeros_like(self.b)
-        sum_kernel[self.grid](self.x, self.f, self.b, w, log_z, keep, num, den, *self.shape)
+        sum_kernel[self.grid](self.x, self.f, self.b, share, top, keep, num, den, *self.shape)
         return num, den
 
 @patch
@@ -132,8 +132,9 @@ def stats(self:Launch, w:Tensor, precision:str)->Stats:
     "The three passes."
     m, x, keep = self.model, self.x, self.kept(precision)
     largest, total = self.weigh(keep, 'ieee')
-    log_z = (largest.double() + total.double().log()).logsumexp(1)
-    num, den = self.sum(keep, w.to(x), log_z.to(x))
+    top = largest.amax(1)
+    z = ((largest - top[:,None]).exp()*total).double().sum(1)
+    num, den, log_z = *self.sum(keep, top, (w/z).to(x)), top.double() + z.log()
     return Stats(n=w.sum(), log_likelihood=(w*m.log_evidence(x, log_z[:,None,None])).sum(), energy=(w*m.energy(x)).sum(), pixels=w.sum()*m.n_pixels(x.shape[-2:]), den=den, num=num)
 
 def fused_stats(m:PatchMixture, x:Tensor, # images, (N,C,H,W), float32
@@ -181,7 +182,7 @@ def fastest(device:str|torch.device)->type: # of mixture
     "The mixture for a device."
     return TritonMixture if available(device)[0] else FastMixture
 
-# %% ../nbs/14_triton.ipynb #3dba1fac
+# %% ../nbs/14_triton.ipynb #7d76b848
 def gpu_time(f:Callable, repeats:int)->float: # median seconds
     "Time of a function by the GPU's own clock."
     f(); out = []
@@ -197,20 +198,27 @@ def tuned(m:TritonMixture, x:Tensor, time:Callable=gpu_time)->TritonMixture:
     "The mixture with the tile that is fastest on these images."
     return min((replace(m, tile=t) for t in TILES), key=lambda m: time(lambda: m.e_step(x), 3))
 
-def gpu_problem(filters:tuple, images:tuple, padding:int, device:str='cuda', seed:int=0)->tuple[TritonMixture,Tensor]:
-    "Random filters, and images of noise with one of the filters added at a random place, on a device."
-    g, (K, C, L, M), (N, _, H, W) = torch.Generator(device).manual_seed(seed), filters, images
-    draw = lambda n: torch.randint(n, (N,1,1,1), generator=g, device=device)
-    f, x, k = torch.randn(filters, generator=g, device=device), torch.randn(images, generator=g, device=device), draw(K).flatten()
-    n, c, l, r = torch.meshgrid(*(torch.arange(s, device=device) for s in (N, C, L, M)), indexing='ij')
-    x[n, c, draw(H-L+1) + l, draw(W-M+1) + r] += f[k]
-    return TritonMixture(f, padding=padding), x
+def on_device(m:PatchMixture, device:str)->TritonMixture:
+    "The same mixture on a device, with the kernels where they can run."
+    return TritonMixture(m.filters.to(device), m.log_weights.to(device), m.variance, m.padding, m.window, m.learn_variance, m.learn_weights)
 
-def gpu_rows(repeats:int=5, part:int=2000)->dict:
-    "Seconds of a pass over 60,000 images of MNIST's shape and 105,000 of STL-10's (scaled up from `part` of them), and how many times faster the first is than the paper's implementation; `RuntimeError` without a GPU."
-    ok, why = available('cuda')
-    if not ok: raise RuntimeError(f'gpu: expected a GPU that Triton can use, got none ({why}); run this part on a machine that has one')
-    (m, x), (m2, x2) = gpu_problem((64,1,20,20), (60000,1,28,28), 2), gpu_problem((200,3,15,15), (part,3,96,96), 0)
-    m, m2 = tuned(m, x[:part]), tuned(m2, x2[:100])
-    fused, old = gpu_time(lambda: m.e_step(x), repeats), gpu_time(lambda: sum(paper_stats(m, c) for c in x.split(1000)), repeats)
-    return {'MNIST shape, 60,000 images': fused, 'STL-10 shape, 105,000 images': gpu_time(lambda: m2.e_step(x2), repeats)*105000/part, "against the paper's implementation": old/fused}
+def repeated(x:Tensor, n:int)->Tensor:
+    "`n` images: those of `x` over and over."
+    return x.repeat(-(-n//len(x)), 1, 1, 1)[:n]
+
+def gpu_rows(problems:dict, # name: (mixture that has seen some epochs, images, how many images make a pass)
+             repeats:int=5, part:int=60000, # images timed at most
+             device:str='cuda', time:Callable=gpu_time)->dict: # name: images, seconds, times faster
+    "Seconds of a pass on a GPU, scaled up where only a part is timed, and how many times faster it is than the paper's implementation in float32; `RuntimeError` without a GPU."
+    ok, why = available(device)
+    if time is gpu_time and not ok: raise RuntimeError(f'gpu: expected a GPU that Triton can use, got none ({why}); run this part on a machine that has one')
+    rows = {}
+    for name, (m, x, N) in problems.items():
+        n = min(N, part, 2**33//x[0].numel()//64)
+        m, x = on_device(m, device), repeated(x, n).to(device)
+        m = tuned(m, x[:2000], time)
+        few = x[:max(1, 2**22//x[0].numel())]    # the paper's form holds many maps of responsibilities
+        fused = time(lambda: m.e_step(x), repeats)
+        with torch.backends.cudnn.flags(allow_tf32=False): paper = time(lambda: paper_stats(m, few), repeats)
+        rows[name] = dict(images=N, seconds=fused*N/n, times=(paper/len(few))/(fused/n), tile=str(m.tile))
+    return rows
