@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'check_positive', 'CALM', 'DeadFilterWarning',
-           'digest']
+           'digest', 'fingerprint']
 
-# %% ../nbs/06_calm.ipynb #adf0c728
-import hashlib, math, numbers, os, warnings
+# %% ../nbs/06_calm.ipynb #f752af21
+import hashlib, math, numbers, os, struct, warnings
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .data import ImageBatches, Images, Numbers, as_numbers, load_tensors, save_tensors
+from .data import ImageBatches, Images, Numbers, as_numbers, images_at_a_time, load_tensors, save_tensors
 from .distributed import processes
-from .em import EMRun, PatchMixture, Stats, fit_em, repair
+from .em import Alone, EMRun, PatchMixture, Stats, fit_em, repair
 from .features import by_chunks, pool
 from .preprocess import Steps
 from .triton_em import fastest
@@ -129,7 +130,7 @@ def _check_params(self:CALM):
     if not isinstance(self.checkpoint, (str, os.PathLike, type(None))): raise ValueError(f'checkpoint: expected the name of a file, got {self.checkpoint!r}')
     if isinstance(self.init, str): check_choice('init', self.init, ('patches', 'random'))
 
-# %% ../nbs/06_calm.ipynb #cec4ea50
+# %% ../nbs/06_calm.ipynb #3ee175c4
 @patch
 def _device(self:CALM)->torch.device:
     "CUDA if there is any, or what was asked for."
@@ -140,7 +141,7 @@ def _device(self:CALM)->torch.device:
 @patch
 def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None, share:tuple[int,int]=(0,1), **checks)->ImageBatches:
     "Images of any source as checked batches, or every R-th of them."
-    size = 1000 if self.batch_size == 'auto' else self.batch_size
+    size = images_at_a_time(X) if self.batch_size == 'auto' else self.batch_size
     if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'): size = min(size, -(-len(X)//share[1]))
     return ImageBatches(X, size, sample_weight, share, min_size=max(1, self.patch_size - 2*self.padding), **checks)
 
@@ -162,17 +163,29 @@ def _mixture(self:CALM, filters:Tensor)->PatchMixture:
     return fastest(filters.device)(filters, variance=float(self.variance), padding=self.padding, window=self.window,
                                    learn_variance=self.learn_variance, learn_weights=self.learn_weights)
 
-# %% ../nbs/06_calm.ipynb #b14a2187
+# %% ../nbs/06_calm.ipynb #92bd143a
 def digest(v:Numbers)->str:
     "Sixteen hexadecimal digits that tell arrays apart."
     return hashlib.sha256(as_numbers(v).cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
-@patch
-def _identity(self:CALM, x:Tensor)->dict:
-    "What a checkpoint must agree with beside the model: the first image, the start, the seed."
-    seed = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None
-    return dict(first_image=digest(x[0]), init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead)
+def fingerprint(batches:ImageBatches, ordered:bool=False)->tuple[int,int]: # number of images, and a number below 2^53
+    "What tells weighted images from others, in whatever order unless `ordered`; images that weigh nothing do not count."
+    n = code = 0
+    for x, w in batches:
+        for im, v in zip(x.numpy(), repeat(1.) if w is None else w.tolist()):
+            if v:
+                n += 1
+                code += (n if ordered else 1)*int.from_bytes(hashlib.blake2b(im.tobytes() + struct.pack('d', v), digest_size=6).digest(), 'big')
+    return n, code % 2**53
 
+@patch
+def _identity(self:CALM, mine:ImageBatches, p:Alone)->dict:
+    "What a checkpoint must agree with beside the model: images and weights, the start, the seed, and what order matters."
+    seed, incremental = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, self.algorithm == 'incremental'
+    n, code = map(p.total, fingerprint(mine, incremental))
+    return dict(images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if incremental else {})
+
+# %% ../nbs/06_calm.ipynb #6a82c69b
 @patch
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, start, run EM, keep the likeliest, and say what the user has to know."
@@ -180,12 +193,12 @@ def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     x = self._batches(X, sample_weight).first()
     p, checks = processes(), dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)
-    rng, runs = check_random_state(self.random_state), []
+    rng, runs, settings = check_random_state(self.random_state), [], self._identity(mine, p) if self.checkpoint else None
     for i in range(self.n_init):
         file = self.checkpoint and (Path(self.checkpoint) if self.n_init == 1 else Path(f'{self.checkpoint}.{i}'))
         start = self._start(batches, x, rng)
         p.agree('random_state', int(digest(start.filters)[:12], 16), 'give a number, so that all processes start alike')
-        runs.append(fit_em(start, mine, self.max_iter, self.tol, self.algorithm, file, self.progress, lambda run: repair(run, batches, self.dead), self._identity(x), p))
+        runs.append(fit_em(start, mine, self.max_iter, self.tol, self.algorithm, file, self.progress, lambda run: repair(run, batches, self.dead), settings, p))
     best = max(runs, key=lambda r: r.log_likelihood[-1])
     if not best.converged: warnings.warn(f'max_iter: EM was still rising after {best.n_iter} epochs; raise max_iter (now {self.max_iter}) or tol (now {self.tol})', ConvergenceWarning)
     self._keep(best, tuple(x.shape[1:]))
@@ -203,14 +216,13 @@ def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
     self.backend_ = f'{m.form}; torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.filters.dtype)[6:]}'
     return self
 
-# %% ../nbs/06_calm.ipynb #abee3407
+# %% ../nbs/06_calm.ipynb #36f77576
 @patch
 def _each(self:CALM, X:Images, f:Callable)->Tensor:
-    "`f` of the model and images, for all images, in the filters' precision."
+    "`f` of the model and images, for all images: in the filters' precision, or in float64 where that would round."
     check_is_fitted(self, 'model_')
     batches = self._batches(X, channels=self.image_shape_[0], size=self.image_shape_[1:])
-    whole = f is PatchMixture.log_likelihood    # which is in float64 where it matters
-    out = by_chunks(self.model_, (x for x, _ in batches), f if whole else lambda m, x: f(m, x).to(self.model_.filters.dtype))
+    out = by_chunks(self.model_, (x for x, _ in batches), f)
     if not out.isfinite().all(): raise ValueError(f'X: expected scores that {out.dtype} can hold, got larger ones; rescale the images as for fitting, or give float64')
     return out
 
@@ -239,7 +251,7 @@ def score(self:CALM, X:Images, # as for `fit`, of the same shape
     "Mean of `score_samples`: nats per image."
     return self.score_samples(X).mean().item()
 
-# %% ../nbs/06_calm.ipynb #0dbd7959
+# %% ../nbs/06_calm.ipynb #50938711
 @patch
 def _n_parameters(self:CALM)->int:
     "Filters, and weights and variance where they are learned."
@@ -266,15 +278,18 @@ def sample(self:CALM, n:int=1)->tuple[Tensor,Tensor,Tensor]:
     return self.model_.sample(n, self.image_shape_[1:], g)
 
 @patch
-def to_conv2d(self:CALM)->torch.nn.Conv2d:
-    "An ordinary convolution layer whose output is `feature_map`."
+def to_conv2d(self:CALM,
+              dtype:torch.dtype|None=None, # of the layer; float64 for images far from zero, where scores in float32 would round
+             )->torch.nn.Conv2d:
+    "An ordinary convolution layer whose output is `feature_map` (eq. S); `NotFittedError` before `fit`."
     check_is_fitted(self, 'model_')
-    f, prior = self.filters_, self.model_.log_weights.cpu() - math.log(self.window**2 if self.window else math.prod(self.model_.locations(self.image_shape_[1:])))
-    conv = torch.nn.Conv2d(f.shape[1], len(f), self.patch_size, padding=self.padding, dtype=self.filters_.dtype)
+    m, f = self.model_, self.filters_.to(dtype or self.filters_.dtype)
+    prior = m.log_weights.cpu() - math.log(m.window**2 if m.window else math.prod(m.locations(self.image_shape_[1:])))
+    conv = torch.nn.Conv2d(f.shape[1], len(f), f.shape[-1], padding=m.padding, dtype=f.dtype)
     with torch.no_grad(): conv.weight.copy_(f/self.variance_); conv.bias.copy_(prior - f.pow(2).flatten(1).sum(1)/(2*self.variance_))
     return conv
 
-# %% ../nbs/06_calm.ipynb #bfac4e8c
+# %% ../nbs/06_calm.ipynb #3b506147
 @patch
 def save(self:CALM, path:str|Path, # file to write
          steps:Steps|None=None, # preprocessing that belongs to the model
@@ -285,6 +300,8 @@ def save(self:CALM, path:str|Path, # file to write
     if not isinstance(params['init'], str): tensors['init'], params['init'] = torch.as_tensor(params['init']), None
     if not isinstance(params['random_state'], numbers.Integral): params['random_state'] = None
     params['checkpoint'], params['device'] = params['checkpoint'] and str(params['checkpoint']), str(params['device'])
+    m = self.model_
+    params |= dict(n_filters=len(m.filters), patch_size=m.filters.shape[-1], padding=m.padding, window=m.window, learn_variance=m.learn_variance, learn_weights=m.learn_weights)    # those of the fit, whatever was set since
     held, names = (steps or getattr(self, 'steps_', Steps())).state()
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
     save_tensors(path, tensors | held, dict(kind='calm_nb CALM', params=plain, image_shape=self.image_shape_, log_likelihood=self.log_likelihood_, converged=self.converged_, steps=names))

@@ -17,7 +17,7 @@ from torch import Tensor
 from .em import Alone, PatchMixture, Stats, fit_em
 from .fast import FastMixture
 
-# %% ../nbs/15_distributed.ipynb #d693d360
+# %% ../nbs/15_distributed.ipynb #944b0e36
 AGAIN = 'give the same command again: with a checkpoint it goes on after the last whole epoch'
 
 def told_to_stop(*_):
@@ -59,6 +59,10 @@ class Together(Alone):
         flat = self.all_reduce(torch.cat([v.flatten().to(self.device) for v in stats.values()]))
         parts = flat.split([v.numel() for v in stats.values()])
         return Stats(**{k: p.view_as(v).to(v.device) for (k, v), p in zip(stats.items(), parts)})
+
+    def total(self, n:int)->int:
+        "`n` summed over all processes; at most 2^53 each."
+        return int(self.all_reduce(torch.tensor(n)))
 
     def agree(self, what:str, value:int, remedy:str):
         "`ValueError` unless `value` is the same in all processes."

@@ -123,7 +123,7 @@ class EMRun:
         "The history since dead filters were last dealt with."
         return self.log_likelihood[self.repairs[-1] if self.repairs else 0:]
 
-# %% ../nbs/04_em.ipynb #d90b32f4
+# %% ../nbs/04_em.ipynb #f61c600e
 class Alone:
     "One process, which has all batches; the form of what [several processes](15_distributed.ipynb) need from each other."
     share = (0, 1) # its number, and how many there are
@@ -136,6 +136,9 @@ class Alone:
         return stats
     def agree(self, what:str, value:int, remedy:str):
         "`ValueError` unless `value` is the same in all processes."
+    def total(self, n:int)->int:
+        "Sum over all processes."
+        return n
 
 def batch_epoch(run:EMRun, batches:Iterable, processes:Alone=Alone()):
     "One epoch of Algorithm 1: the statistics of all batches, then one M-step."

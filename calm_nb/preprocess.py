@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'scale_to_norm', 'gradient', 'orientation_channels', 'standardise', 'contrast_normalise', 'unit_length',
-           'sphere_rows', 'PatchZCA', 'Steps']
+           'sphere_rows', 'PatchZCA', 'Steps', 'Prepared']
 
-# %% ../nbs/07_preprocess.ipynb #c0c7f37f
+# %% ../nbs/07_preprocess.ipynb #94a345de
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from .data import ImageBatches, Images, images_at_a_time
 from .patch import conv2d
 
 # %% ../nbs/07_preprocess.ipynb #072bd671
@@ -102,7 +104,7 @@ class PatchZCA:
         C, L, M = self.mean.shape
         return conv2d(x, *self.fold(torch.eye(C*L*M, dtype=x.dtype).view(C, L*M, C, L, M)[:, L//2*M + M//2]))
 
-# %% ../nbs/07_preprocess.ipynb #55616258
+# %% ../nbs/07_preprocess.ipynb #3edff650
 STEPS = dict(scale=scale_to_norm, standardise=standardise, sphere_rows=sphere_rows, orientation=orientation_channels)
 
 class Steps:
@@ -130,3 +132,10 @@ class Steps:
     def from_state(cls, tensors:dict, names:list)->'Steps':
         "The steps that `state` speaks of; `KeyError` or `ValueError` if they do not fit together."
         return cls(*(PatchZCA(tensors[f'step{i}.mean'], tensors[f'step{i}.W']) if n == 'PatchZCA' else tuple(n) for i, n in enumerate(names)))
+
+class Prepared:
+    "Images of any source after some steps, a batch at a time, as often as wanted."
+    def __init__(self, X:Images, steps:Steps, batch_size:int=100):
+        self.batches, self.steps = ImageBatches(X, min(batch_size, images_at_a_time(X))), steps
+        self.n_images = self.batches.n_images
+    def __iter__(self)->Iterator[Tensor]: return (self.steps(x) for x, _ in self.batches)
