@@ -23,11 +23,11 @@ from .report import Timer, load_result, provenance, save_result, table
 from .second_system import save_figures
 from .stationary import photographs
 
-# %% ../nbs/24_natural.ipynb #9dc2bf3c
-def as_pictures(images:list, # byte arrays (H,W,C)
+# %% ../nbs/24_natural.ipynb #f31b3095
+def as_pictures(images:list, # byte arrays (H,W,C), or (H,W) if grey
                )->list: # of tensors (1,C,H,W), pixels in 0..1
     "Photographs as tensors."
-    return [torch.as_tensor(im.copy()).permute(2,0,1)[None]/255 for im in images]
+    return [torch.as_tensor(im.copy()).reshape(*im.shape[:2], -1).permute(2,0,1)[None]/255 for im in images]
 
 def random_crops(images:list, # of (1,C,H,W)
                  side:int, n:int, g:torch.Generator)->Tensor: # (n,C,side,side)
