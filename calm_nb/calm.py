@@ -6,7 +6,7 @@
 __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'check_positive', 'CALM', 'DeadFilterWarning',
            'digest', 'fingerprint']
 
-# %% ../nbs/06_calm.ipynb #f752af21
+# %% ../nbs/06_calm.ipynb #16095a1c
 import hashlib, math, numbers, os, struct, warnings
 from collections.abc import Callable, Sequence
 from itertools import repeat
@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .data import ImageBatches, Images, Numbers, as_numbers, images_at_a_time, load_tensors, save_tensors
+from .data import ImageBatches, Images, Numbers, as_numbers, check_order, images_at_a_time, load_tensors, save_tensors
 from .distributed import processes
 from .em import Alone, EMRun, PatchMixture, Stats, fit_em, repair
 from .features import by_chunks, pool
@@ -61,9 +61,13 @@ def check_positive(name:str, value:object, zero:bool=False):
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise ValueError(f'{name}: expected a finite number {"of zero or more" if zero else "above zero"}, got {value!r}')
 
-# %% ../nbs/06_calm.ipynb #16a42eec
+# %% ../nbs/06_calm.ipynb #860ad591
 class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    "Convolution filters learned by EM, without labels and without gradients, and the features they give."
+    """Convolution filters learned by EM, without labels and without gradients, and the features they give.
+
+    After `fit`: `filters_` (K,C,L,L), `weights_` (K,), `variance_`, `log_likelihood_` (nats an image, one an epoch), `counts_` (images a filter explains, (K,)),
+    `dead_` (K,), `n_iter_`, `converged_`, `image_shape_` (C,H,W), `backend_` (how and where the E-step ran), `model_` (the mixture itself).
+    Whatever needs a fit raises `NotFittedError` before it; whatever takes images raises `ValueError`, which names what is wrong with them."""
     def __init__(self,
         n_filters:int=64, # K
         patch_size:int=20, # L, side of a filter in pixels
@@ -185,11 +189,12 @@ def _identity(self:CALM, mine:ImageBatches, p:Alone)->dict:
     n, code = map(p.total, fingerprint(mine, incremental))
     return dict(images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if incremental else {})
 
-# %% ../nbs/06_calm.ipynb #6a82c69b
+# %% ../nbs/06_calm.ipynb #39506c18
 @patch
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, start, run EM, keep the likeliest, and say what the user has to know."
     self._check_params()
+    if self.algorithm == 'incremental': check_order(X, 'algorithm')
     x = self._batches(X, sample_weight).first()
     p, checks = processes(), dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)
@@ -251,7 +256,7 @@ def score(self:CALM, X:Images, # as for `fit`, of the same shape
     "Mean of `score_samples`: nats per image."
     return self.score_samples(X).mean().item()
 
-# %% ../nbs/06_calm.ipynb #50938711
+# %% ../nbs/06_calm.ipynb #c4a5ee4d
 @patch
 def _n_parameters(self:CALM)->int:
     "Filters, and weights and variance where they are learned."
@@ -271,7 +276,8 @@ def aic(self:CALM, X:Images # as for `fit`, of the same shape
     return 2*self._n_parameters() - 2*self.score_samples(X).sum().item()
 
 @patch
-def sample(self:CALM, n:int=1)->tuple[Tensor,Tensor,Tensor]:
+def sample(self:CALM, n:int=1 # images
+          )->tuple[Tensor,Tensor,Tensor]:
     "`n` images (n,C,H,W) drawn from the model, their filter (n,), and the location of the patch in the padded image (n,2)."
     check_is_fitted(self, 'model_'); check_int('n', n, 1, 'it is the number of images to draw')
     g = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
@@ -306,9 +312,10 @@ def save(self:CALM, path:str|Path, # file to write
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
     save_tensors(path, tensors | held, dict(kind='calm_nb CALM', params=plain, image_shape=self.image_shape_, log_likelihood=self.log_likelihood_, converged=self.converged_, steps=names))
 
-# %% ../nbs/06_calm.ipynb #bfc87235
+# %% ../nbs/06_calm.ipynb #942f42c2
 @patch(cls_method=True)
-def load(cls:CALM, path:str|Path)->CALM:
+def load(cls:CALM, path:str|Path # file that `save` wrote
+        )->CALM:
     "Read what `save` wrote; `ValueError` if the file is damaged, foreign, or does not fit together."
     tensors, meta = load_tensors(path, 'calm_nb CALM')
     try:

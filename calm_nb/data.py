@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['Numbers', 'Images', 'SUFFIXES', 'as_images', 'as_numbers', 'check_shape', 'raw_batches', 'images_at_a_time',
-           'ImageBatches', 'as_weights', 'Labelled', 'load_digits', 'data_root', 'download_mnist', 'read_mnist',
-           'load_mnist', 'read_image', 'common_size', 'ImageFiles', 'unreadable', 'open_images', 'planted_shapes',
-           'remove_abandoned', 'whole_file', 'umask', 'save_tensors', 'checksum', 'load_tensors']
+           'check_order', 'ImageBatches', 'as_weights', 'Labelled', 'load_digits', 'data_root', 'download_mnist',
+           'read_mnist', 'load_mnist', 'read_image', 'common_size', 'ImageFiles', 'unreadable', 'open_images',
+           'planted_shapes', 'remove_abandoned', 'whole_file', 'umask', 'save_tensors', 'checksum', 'load_tensors']
 
-# %% ../nbs/00_data.ipynb #9340c07f
+# %% ../nbs/00_data.ipynb #bd24015d
 import glob, json, math, os, platform, tempfile, zipfile, zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 # %% ../nbs/00_data.ipynb #cb25f393
 Numbers = np.ndarray|Tensor|Sequence # an array, or what can become one
@@ -65,11 +65,11 @@ def check_shape(x:Tensor, # images, (N,C,H,W)
         hint = 'colour comes first, (N,C,H,W): use X.transpose(0,3,1,2)' if W == 1 and C > 4 else 'use a smaller patch_size or more padding'
         raise ValueError(f'X: expected images of at least {min_size}x{min_size} pixels, got {H}x{W}; {hint}')
 
-# %% ../nbs/00_data.ipynb #4314d4cd
+# %% ../nbs/00_data.ipynb #f9d8c1c1
 def raw_batches(X:Images, # array or tensor (N,...), map-style `Dataset`, or iterable of batches
                 n:int, # images a batch, where the source leaves it open
                 share:tuple[int,int]=(0,1), # (r, R): every R-th batch from batch r on
-               ): # of (position of the first image, batch)
+               )->Iterator: # of (position of the first image, batch)
     "Cut an array, collect a `Dataset`, or pass on the batches of an iterable; labels beside the images are dropped."
     r, R = share
     if hasattr(X, 'shape'): yield from ((i, X[i:i+n]) for i in range(r*n, len(X), R*n)) if len(X.shape) else [(0, X)]
@@ -90,6 +90,11 @@ def images_at_a_time(X:Images, most:int=2**26)->int:
     one = X[0][0] if isinstance(X[0], (tuple, list)) else X[0]
     return max(1, min(1000, most//max(1, math.prod(getattr(one, 'shape', ())))))
 
+def check_order(X:Images, name:str # what needs the order
+               ):
+    "`ValueError` if images come in another order at every pass."
+    if isinstance(getattr(X, 'sampler', None), RandomSampler): raise ValueError(f'{name}: expected images in the same order at every pass, got a DataLoader that shuffles; make it with shuffle=False')
+
 class ImageBatches:
     "Images of any source as checked batches `(x, w)`, the same at every pass; `w` is None or the weights of the images."
     def __init__(self, X:Images, # array, tensor, `Dataset`, or an iterable of batches that can be iterated again
@@ -102,6 +107,7 @@ class ImageBatches:
         self.X, self.batch_size, self.share, self.checks = X, batch_size, share, checks
         self.n_images = len(X) if hasattr(X, 'shape') and len(X.shape) or isinstance(X, Dataset) and hasattr(X, '__len__') else getattr(X, 'n_images', None)    # None: not known before a pass
         self.w = None if sample_weight is None else as_weights(sample_weight)
+        if self.w is not None: check_order(X, 'sample_weight')
 
     def __iter__(self):
         end = 0
@@ -251,11 +257,11 @@ def unreadable(skipped:dict, n:int)->str:
     "A message that lists files."
     return f'images: expected {n} files that can be read, got {len(skipped)} that cannot; repair them or ask to skip them (skip=True, --skip)\n' + '\n'.join(f'  {f}: {e}' for f, e in skipped.items())
 
-# %% ../nbs/00_data.ipynb #e1312504
+# %% ../nbs/00_data.ipynb #8168fc3a
 def open_images(source:str|Path, # folder, .npy or .npz file, 'digits' or 'mnist'
                 crop:int|str|None=None, skip:bool=False, colour:bool|None=None, # for a folder: see `ImageFiles`
                 data:str|Path|None=None, # folder of the data sets
-               ): # array, tensor, or `Dataset`
+               )->Images: # array, tensor, or `Dataset`
     "Images by the name of what holds them; nothing in a file is ever run."
     path = Path(source).expanduser()
     if path.is_dir(): return ImageFiles(path, crop, skip, colour)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['FITS', 'all_patches', 'kmeans_filters', 'sampled_patches', 'Cost', 'fit_lloyd', 'fit_sampled', 'fit_calm', 'cost_of',
-           'run_cost', 'kmeans_run', 'main']
+           'run_cost', 'first_patches', 'kmeans_run', 'main']
 
-# %% ../nbs/17_kmeans.ipynb #47908f93
+# %% ../nbs/17_kmeans.ipynb #d927425d
 import json, subprocess, sys, warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -87,11 +88,15 @@ def run_cost(c:Cost=Cost())->list:
     runs = {(name, n): [one(name, n) for _ in range(c.repeats)] for n in c.images for name in FITS}
     return [dict(fit=name, images=n, seconds=median(s for s, _ in r), mib=median(m for _, m in r)) for (name, n), r in runs.items()]
 
-# %% ../nbs/17_kmeans.ipynb #af35bce1
-def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2, n:int=100000)->dict: # for `row`
+# %% ../nbs/17_kmeans.ipynb #be0f0a7b
+def first_patches(patches:Tensor, K:int, seed:int=0)->Tensor:
+    "Nothing is learned."
+    return patches[:K]
+
+def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2, n:int=100000, learner:Callable=kmeans_filters)->dict: # for `row`
     "Centres of sampled patches as the filters of the paper's layer."
     t, pad = Timer(), lambda x: F.pad(x.float()/255 if x.dtype == torch.uint8 else x, 4*(padding,))
-    m = PatchMixture(kmeans_filters(sampled_patches(pad(d.x), L, n, seed), K, seed), padding=padding)
+    m = PatchMixture(learner(sampled_patches(pad(d.x), L, n, seed), K, seed), padding=padding)
     seconds = t()
     f, ft = (torch.cat([pooled_features(m, b.float()/255 if b.dtype == torch.uint8 else b) for b in x.split(5000)]) for x in (d.x, d.x_test))
     return dict(accuracy=accuracy(softmax_regression(), f, d.y, ft, d.y_test), seconds=seconds, filters=m.filters)
@@ -102,7 +107,7 @@ def main(out:str|Path='results', parts:tuple=('accuracy', 'cost')):
     r = load_result(path) if path.exists() else {}
     if 'accuracy' in parts:
         d = load_mnist()
-        runs = [kmeans_run(d, s) for s in (0, 1, 2)]
-        r |= dict(rows=[row('k-means', runs)], filters=[round(v, 4) for v in runs[0]['filters'].flatten().tolist()])
+        runs, plain = ([kmeans_run(d, s, learner=f) for s in (0, 1, 2)] for f in (kmeans_filters, first_patches))
+        r |= dict(rows=[row('k-means', runs), row('random patches', plain)], filters=[round(v, 4) for v in runs[0]['filters'].flatten().tolist()])
     if 'cost' in parts: r |= dict(cost=run_cost(), config=asdict(Cost()))
     save_result(path, r | dict(seconds=t(), **provenance()))
