@@ -62,14 +62,14 @@ def whitened(x:Tensor, L:int, n:int, eps:float, seed:int, unit:bool=True)->tuple
     zca = PatchZCA.fit(p, eps)
     return unit_length(zca(p)) if unit else zca(p), zca
 
-# %% ../nbs/21_cifar10.ipynb #c67d903b
+# %% ../nbs/21_cifar10.ipynb #5b95666b
 @dataclass(frozen=True)
 class Options:
     "What a layer is learned and judged with."
     learner:str = 'EM' # one of LEARNERS
     K:int = 1600 # filters
     L:int = 6 # side of a filter
-    window:int = 8 # side of the window in which EM looks for a patch
+    window:int = 8 # side, in pixels, of the window in which EM looks for a patch: at 3x3 places
     n_patches:int = 200000 # for whitening, and for k-means
     n_windows:int = 100000 # for EM
     max_iter:int = 15 # epochs of EM

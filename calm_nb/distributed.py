@@ -17,10 +17,10 @@ from torch import Tensor
 from .em import Alone, PatchMixture, Stats, fit_em
 from .fast import FastMixture
 
-# %% ../nbs/15_distributed.ipynb #944b0e36
+# %% ../nbs/15_distributed.ipynb #99dc98eb
 AGAIN = 'give the same command again: with a checkpoint it goes on after the last whole epoch'
 
-def told_to_stop(*_):
+def told_to_stop(*_:object):
     "What a process does when `torchrun` ends it because another has failed: `ConnectionError`."
     raise ConnectionError(f'torchrun: expected all processes to go on, got the end of at least one, for which the others are stopped; {AGAIN}')
 
