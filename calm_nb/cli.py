@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXPERIMENTS', 'EXIT', 'WHITENED', 'add_command', 'side', 'add_images', 'opened', 'skipped', 'answer', 'check_out',
-           'steps_for', 'fit', 'fit_arguments', 'features', 'draw', 'page', 'show', 'parser', 'main']
+           'steps_for', 'fit', 'fit_arguments', 'features', 'draw', 'page', 'show', 'experiment', 'parser', 'main']
 
 # %% ../nbs/30_cli.ipynb #8c4feca5
 import argparse, base64, html, io, json, sys, time, warnings
@@ -56,7 +56,7 @@ def add_images(p:argparse.ArgumentParser):
     p.add_argument('--data', help='folder of the data sets, default: $CALM_NB_DATA, else ~/.cache/calm_nb')
     p.add_argument('--json', action='store_true', help='print the result as one JSON object')
 
-# %% ../nbs/30_cli.ipynb #e2d369a0
+# %% ../nbs/30_cli.ipynb #553b0a7c
 def opened(args:argparse.Namespace, colour:bool|None=None)->Images:
     "The images a command line names; pictures that are skipped are listed on the error stream."
     X = open_images(args.images, args.crop, args.skip, colour, args.data)
@@ -73,6 +73,7 @@ def answer(args:argparse.Namespace, result:dict, text:str):
 
 def check_out(out:Path, kind:str|None=None, **inputs:str|Path):
     "`ValueError` if `out` is one of the files it is made from, or would replace a file that is no model where one of `kind` is written."
+    if out.is_dir(): raise ValueError(f'--out: expected the name of a file, got {out}, which is a folder; add a name')
     for name, p in inputs.items():
         if out.resolve() == Path(p).resolve(): raise ValueError(f'--out: expected a file of its own, got {out}, which is the {name}; choose another name')
     if kind and out.exists():
@@ -171,7 +172,12 @@ def show(args:argparse.Namespace):
     r = dict(picture=str(out), model=args.model, filters=len(calm.filters_), dead=int(calm.dead_.sum()), counts=calm.counts_.tolist(), log_likelihood=calm.log_likelihood_, converged=calm.converged_)
     answer(args, r, f'{out}: {r["filters"]} filters, {r["dead"]} dead, {calm.n_iter_} epochs')
 
-# %% ../nbs/30_cli.ipynb #3ec6b08b
+# %% ../nbs/30_cli.ipynb #92bcce0b
+def experiment(args:argparse.Namespace):
+    "Run an experiment of the paper."
+    if Path(args.out).is_file(): raise ValueError(f'--out: expected the name of a folder, got {args.out}, which is a file; choose another name')
+    EXPERIMENTS['stationary' if (args.name, args.model) == ('natural', 'stationary') else args.name](args.out, args.data, args.device, not args.quiet)
+
 def parser()->argparse.ArgumentParser:
     "The command line as a parser."
     p = argparse.ArgumentParser('calm_nb', description='Convolution as local mixture: convolution filters learned by EM.', epilog=f'example: calm_nb reproduce\n{EXIT}', formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,7 +191,7 @@ def parser()->argparse.ArgumentParser:
     s.add_argument('model', metavar='MODEL', help='file written by fit'); s.add_argument('--json', action='store_true', help='print the result as one JSON object')
     s.add_argument('--out', default='calm.png', help='.png or .html file to write, default: %(default)s')
     r = add_command(commands, 'reproduce', 'run an experiment of the paper', 'calm_nb reproduce mnist --data ~/datasets --out mnist_out',
-                    lambda a: EXPERIMENTS['stationary' if (a.name, a.model) == ('natural', 'stationary') else a.name](a.out, a.data, a.device, not a.quiet))
+                    experiment)
     r.add_argument('name', nargs='?', default='digits', choices=sorted(EXPERIMENTS), help='digits, mnist, stl10 and cifar10 are the paper and what goes past it; natural finds edges in photographs, bundled ones unless --data is given; deep and stationary are the second system; default: %(default)s')
     r.add_argument('--model', choices=['calm', 'stationary'], default='calm', help='of natural: what photographs are modelled with; default: %(default)s')
     r.add_argument('--out', default='calm_out', help='folder for figures and numbers, default: %(default)s')
