@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['AGAIN', 'told_to_stop', 'join', 'leave', 'Together', 'processes', 'time_pass', 'time_ranks']
 
-# %% ../nbs/15_distributed.ipynb #b098e3a3
+# %% ../nbs/15_distributed.ipynb #6089506c
 import os, signal, subprocess, sys, threading, time
+from contextlib import suppress
 from datetime import timedelta
 from statistics import median
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from .em import Alone, PatchMixture, Stats, fit_em
 from .fast import FastMixture
 
-# %% ../nbs/15_distributed.ipynb #99dc98eb
+# %% ../nbs/15_distributed.ipynb #3ad28774
 AGAIN = 'give the same command again: with a checkpoint it goes on after the last whole epoch'
 
 def told_to_stop(*_:object):
@@ -37,9 +38,8 @@ def join(timeout:float|None=None # seconds to wait for another process; $CALM_NB
 def leave():
     "Wait for the other processes and part: what one has sent last could be lost if it were gone at once. Those that have failed say so themselves."
     if not dist.is_initialized(): return
-    try: dist.barrier()
-    except RuntimeError: pass
-    dist.destroy_process_group()
+    with suppress(RuntimeError): dist.barrier()
+    with suppress(RuntimeError): dist.destroy_process_group()
 
 class Together(Alone):
     "All processes that have joined."
