@@ -65,7 +65,7 @@ def check_shape(x:Tensor, # images, (N,C,H,W)
         hint = 'colour comes first, (N,C,H,W): use X.transpose(0,3,1,2)' if W == 1 and C > 4 else 'use a smaller patch_size or more padding'
         raise ValueError(f'X: expected images of at least {min_size}x{min_size} pixels, got {H}x{W}; {hint}')
 
-# %% ../nbs/00_data.ipynb #f9d8c1c1
+# %% ../nbs/00_data.ipynb #3f5a9cf0
 def raw_batches(X:Images, # array or tensor (N,...), map-style `Dataset`, or iterable of batches
                 n:int, # images a batch, where the source leaves it open
                 share:tuple[int,int]=(0,1), # (r, R): every R-th batch from batch r on
@@ -86,9 +86,12 @@ def raw_batches(X:Images, # array or tensor (N,...), map-style `Dataset`, or ite
 
 def images_at_a_time(X:Images, most:int=2**26)->int:
     "A thousand, or fewer if these had more than `most` pixels (256 MB in float32); of a list of batches nothing is known."
-    if isinstance(X, (list, tuple)) or not hasattr(X, '__getitem__') or not len(X): return 1000
-    one = X[0][0] if isinstance(X[0], (tuple, list)) else X[0]
-    return max(1, min(1000, most//max(1, math.prod(getattr(one, 'shape', ())))))
+    if hasattr(X, 'shape'): shape = X.shape[1:]
+    elif isinstance(X, Dataset) and not isinstance(X, IterableDataset) and len(X):
+        one = X[0]
+        shape = getattr(one[0] if isinstance(one, (tuple, list)) else one, 'shape', ())
+    else: return 1000
+    return max(1, min(1000, most//max(1, math.prod(shape))))
 
 def check_order(X:Images, name:str # what needs the order
                ):
