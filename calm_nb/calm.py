@@ -189,7 +189,13 @@ def _identity(self:CALM, mine:ImageBatches, p:Alone)->dict:
     n, code = map(p.total, fingerprint(mine, incremental))
     return dict(images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if incremental else {})
 
-# %% ../nbs/06_calm.ipynb #39506c18
+# %% ../nbs/06_calm.ipynb #f8c3658e
+@patch
+def _checkpoints(self:CALM)->list: # of files or None
+    "A checkpoint for every start."
+    c = self.checkpoint
+    return [c and Path(c)] if self.n_init == 1 else [c and Path(f'{c}.{i}') for i in range(self.n_init)]
+
 @patch
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, start, run EM, keep the likeliest, and say what the user has to know."
@@ -199,8 +205,7 @@ def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     p, checks = processes(), dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)
     rng, runs, settings = check_random_state(self.random_state), [], self._identity(mine, p) if self.checkpoint else None
-    for i in range(self.n_init):
-        file = self.checkpoint and (Path(self.checkpoint) if self.n_init == 1 else Path(f'{self.checkpoint}.{i}'))
+    for file in self._checkpoints():
         start = self._start(batches, x, rng)
         p.agree('random_state', int(digest(start.filters)[:12], 16), 'give a number, so that all processes start alike')
         runs.append(fit_em(start, mine, self.max_iter, self.tol, self.algorithm, file, self.progress, lambda run: repair(run, batches, self.dead), settings, p))

@@ -56,7 +56,7 @@ def add_images(p:argparse.ArgumentParser):
     p.add_argument('--data', help='folder of the data sets, default: $CALM_NB_DATA, else ~/.cache/calm_nb')
     p.add_argument('--json', action='store_true', help='print the result as one JSON object')
 
-# %% ../nbs/30_cli.ipynb #553b0a7c
+# %% ../nbs/30_cli.ipynb #b06714c7
 def opened(args:argparse.Namespace, colour:bool|None=None)->Images:
     "The images a command line names; pictures that are skipped are listed on the error stream."
     X = open_images(args.images, args.crop, args.skip, colour, args.data)
@@ -80,15 +80,15 @@ def check_out(out:Path, kind:str|None=None, **inputs:str|Path):
         try: load_tensors(out, kind)
         except (ValueError, OSError) as e: raise ValueError(f'--out: expected a new name or that of a model to replace, got {out}, which is something else; choose another name') from e
 
+WHITENED = 9 # side of the patches that are whitened
+
 def steps_for(args:argparse.Namespace, X:Images)->Steps:
     "The preprocessing that was asked for; whitening is fitted to patches of the first hundred images."
     steps = Steps()
     for name in args.steps:
-        if name == 'whiten': x = next(iter(Prepared(X, steps)))
-        steps = Steps(*steps.steps, PatchZCA.fit(sampled_patches(x, WHITENED, 20000, args.seed), 1e-3) if name == 'whiten' else name)
+        step = PatchZCA.fit(sampled_patches(next(iter(Prepared(X, steps))), WHITENED, 20000, args.seed), 1e-3) if name == 'whiten' else name
+        steps = Steps(*steps.steps, step)
     return steps
-
-WHITENED = 9 # side of the patches that are whitened
 
 def fit(args:argparse.Namespace):
     "Learn filters and write the model."
@@ -100,9 +100,10 @@ def fit(args:argparse.Namespace):
     options = {k: getattr(args, k) for k in ('n_filters', 'patch_size', 'padding', 'variance', 'learn_variance', 'learn_weights', 'window', 'init', 'n_init', 'algorithm', 'max_iter', 'tol', 'dead', 'device')} | (dict(batch_size=args.batch_size) if args.batch_size else {})
     calm = CALM(random_state=args.seed, progress=not args.quiet, checkpoint=file, **options).fit(Prepared(X, steps) if steps.steps else X)
     if not processes().first: return
+    runs = calm._checkpoints()
     calm.set_params(checkpoint=None).save(out, steps)
     if done := calm.converged_ and not args.checkpoint:
-        for f in [file] if args.n_init == 1 else [Path(f'{file}.{i}') for i in range(args.n_init)]: f.unlink()
+        for f in runs: f.unlink()
     D = float(np.prod(calm.image_shape_))
     r = dict(model=str(out), filters=len(calm.filters_), dead=int(calm.dead_.sum()), image_shape=list(calm.image_shape_), variance=calm.variance_, epochs=calm.n_iter_, converged=calm.converged_, checkpoint=None if done else str(file),
              nats_per_image=calm.log_likelihood_[-1], bits_per_pixel=-calm.log_likelihood_[-1]/D/np.log(2), skipped=skipped(X), seconds=round(time.perf_counter()-start, 2))

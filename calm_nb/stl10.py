@@ -88,7 +88,7 @@ class Lazy:
         "All images, `n` at a time."
         return (self[i] for i in torch.arange(len(self)).split(n))
 
-# %% ../nbs/23_stl10.ipynb #08806d49
+# %% ../nbs/23_stl10.ipynb #f281bd3e
 @dataclass(frozen=True)
 class Config:
     "Section 5.2."
@@ -130,7 +130,7 @@ def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='auto
     d, out, c = load_stl10(data), Path(out), config
     if device == 'auto': device = 'cuda' if torch.cuda.is_available() else 'cpu'
     out.mkdir(parents=True, exist_ok=True)
-    alone, first = learned('labelled', (d.train,), d, c, out, device, progress)
+    alone, _ = learned('labelled', (d.train,), d, c, out, device, progress)
     more, calm = learned('with_unlabelled', (d.train, d.unlabelled), d, c, out, device, progress)
     result = dict(data='STL-10', rows=[alone, more, supervised(d, c, device, progress)], config=asdict(c), **provenance(device))
     save_figures(out, dict(stl10_figure5_filters=show_filters(calm.filters_[calm.counts_.argsort(descending=True)][:64], 16, size=8),

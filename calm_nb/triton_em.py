@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EPS', 'FUSED', 'TILES', 'Tile', 'Launch', 'fused_stats', 'available', 'TritonMixture', 'fastest', 'gpu_time', 'tuned',
-           'on_device', 'repeated', 'gpu_rows']
+           'repeated', 'gpu_rows']
 
-# %% ../nbs/14_triton.ipynb #bac91ae8
+# %% ../nbs/14_triton.ipynb #30f71a32
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .em import PatchMixture, Stats
-from .fast import FastMixture, largest_norm, paper_stats
+from .fast import FastMixture, largest_norm, paper_stats, recast
 
 try:
     import triton
@@ -182,7 +182,7 @@ def fastest(device:str|torch.device)->type: # of mixture
     "The mixture for a device."
     return TritonMixture if available(device)[0] else FastMixture
 
-# %% ../nbs/14_triton.ipynb #7d76b848
+# %% ../nbs/14_triton.ipynb #163e7ff5
 def gpu_time(f:Callable, repeats:int)->float: # median seconds
     "Time of a function by the GPU's own clock."
     f(); out = []
@@ -198,10 +198,6 @@ def tuned(m:TritonMixture, x:Tensor, time:Callable=gpu_time)->TritonMixture:
     "The mixture with the tile that is fastest on these images."
     return min((replace(m, tile=t) for t in TILES), key=lambda m: time(lambda: m.e_step(x), 3))
 
-def on_device(m:PatchMixture, device:str)->TritonMixture:
-    "The same mixture on a device, with the kernels where they can run."
-    return TritonMixture(m.filters.to(device), m.log_weights.to(device), m.variance, m.padding, m.window, m.learn_variance, m.learn_weights)
-
 def repeated(x:Tensor, n:int)->Tensor:
     "`n` images: those of `x` over and over."
     return x.repeat(-(-n//len(x)), 1, 1, 1)[:n]
@@ -215,7 +211,7 @@ def gpu_rows(problems:dict, # name: (mixture that has seen some epochs, images, 
     rows = {}
     for name, (m, x, N) in problems.items():
         n = min(N, part, 2**33//x[0].numel()//64)
-        m, x = on_device(m, device), repeated(x, n).to(device)
+        m, x = recast(m, TritonMixture, device), repeated(x, n).to(device)
         m = tuned(m, x[:2000], time)
         few = x[:max(1, 2**22//x[0].numel())]    # the paper's form holds many maps of responsibilities
         fused = time(lambda: m.e_step(x), repeats)
