@@ -8,8 +8,8 @@ __all__ = ['Numbers', 'Images', 'SUFFIXES', 'as_images', 'as_numbers', 'check_sh
            'read_mnist', 'load_mnist', 'read_image', 'common_size', 'ImageFiles', 'unreadable', 'open_images',
            'planted_shapes', 'remove_abandoned', 'whole_file', 'umask', 'save_tensors', 'checksum', 'load_tensors']
 
-# %% ../nbs/00_data.ipynb #bd24015d
-import glob, json, math, os, platform, tempfile, zipfile, zlib
+# %% ../nbs/00_data.ipynb #6a124d79
+import glob, json, math, os, platform, shutil, tempfile, uuid, zipfile, zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -289,30 +289,31 @@ def planted_shapes(L:int=7, # side of a patch
     x, y = torch.meshgrid(a, a, indexing='xy')
     return height*torch.stack([torch.cos(5*t) for t in (y, x, (x+y)/2**.5, torch.hypot(x, y))])[:,None]
 
-# %% ../nbs/00_data.ipynb #fd92014a
-def remove_abandoned(prefix:Path # of the temporary files of this machine; a process number follows
+# %% ../nbs/00_data.ipynb #92d35bd4
+def remove_abandoned(prefix:Path # of the temporary folders of this machine; a process number follows
                     ):
-    "Remove temporary files whose process is dead."
+    "Remove temporary folders whose process is dead."
     for f in prefix.parent.glob(glob.escape(prefix.name) + '*') if os.name == 'posix' else []:
         try: os.kill(int(f.name[len(prefix.name):].split('-')[0]), 0)    # signal 0 only asks
-        except ProcessLookupError: f.unlink(missing_ok=True)
+        except ProcessLookupError: shutil.rmtree(f, ignore_errors=True)
         except (ValueError, OverflowError, PermissionError): pass    # of other making, or another user's
 
 @contextmanager
 def whole_file(path:str|Path):
-    "A temporary path beside `path`, renamed over it on success and removed on failure."
+    "A path in a temporary folder beside `path`, renamed to it on success; the folder goes with all that is in it."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.parent/f'.{path.name}.{platform.node()}-'
     remove_abandoned(prefix)
-    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'{prefix.name}{os.getpid()}-')
-    os.close(fd)
+    folder = path.parent/f'{prefix.name}{os.getpid()}-{uuid.uuid4().hex}'    # has its name before it exists, so that no interrupt can leave it
     try:
-        yield Path(tmp)
+        folder.mkdir()
+        tmp = folder/'file'
+        yield tmp
         with open(tmp, 'rb+') as f: os.fsync(f.fileno())
         os.chmod(tmp, 0o666 & ~umask())
         os.replace(tmp, path)
-    finally: Path(tmp).unlink(missing_ok=True)
+    finally: shutil.rmtree(folder, ignore_errors=True)
 
 def umask()->int:
     "The process's mask of file permissions, which can only be read by setting it."
