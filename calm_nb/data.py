@@ -65,7 +65,7 @@ def check_shape(x:Tensor, # images, (N,C,H,W)
         hint = 'colour comes first, (N,C,H,W): use X.transpose(0,3,1,2)' if W == 1 and C > 4 else 'use a smaller patch_size or more padding'
         raise ValueError(f'X: expected images of at least {min_size}x{min_size} pixels, got {H}x{W}; {hint}')
 
-# %% ../nbs/00_data.ipynb #3f5a9cf0
+# %% ../nbs/00_data.ipynb #8a62593d
 def raw_batches(X:Images, # array or tensor (N,...), map-style `Dataset`, or iterable of batches
                 n:int, # images a batch, where the source leaves it open
                 share:tuple[int,int]=(0,1), # (r, R): every R-th batch from batch r on
@@ -123,6 +123,12 @@ class ImageBatches:
         if not end:
             if self.share[0] == 0: raise ValueError('X: expected at least one image, got none; the source is empty')
             yield self.whole().first()[:1], torch.zeros(1, dtype=torch.float64)    # nothing to do: an image that weighs nothing
+
+    def __len__(self)->int:
+        "Number of batches; `TypeError` if the source does not tell."
+        if isinstance(self.X, IterableDataset): raise TypeError('a stream does not tell how many batches it has')
+        n = math.ceil(self.n_images/self.batch_size) if hasattr(self.X, 'shape') or isinstance(self.X, Dataset) else len(self.X)
+        return len(range(self.share[0], n, self.share[1]))
 
     def whole(self)->'ImageBatches':
         "The batches of all processes."

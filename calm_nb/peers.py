@@ -6,8 +6,8 @@
 __all__ = ['CONTENDERS', 'Peers', 'inked_patches', 'fitted_calm', 'calm_images', 'calm_patches', 'sklearn_gmm', 'pomegranate_gmm',
            'sklearn_kmeans', 'faiss_kmeans', 'nothing', 'have', 'run_one', 'worth', 'run']
 
-# %% ../nbs/26_peers.ipynb #9ef3b2ae
-import argparse, importlib, json, os, subprocess, sys, tempfile, warnings
+# %% ../nbs/26_peers.ipynb #8e4a947a
+import argparse, json, subprocess, sys, tempfile, warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +25,7 @@ from .features import accuracy, pooled_features, softmax_regression
 from .kmeans import kmeans_filters, sampled_patches
 from .report import PeakMemory, Timer, load_result, provenance, save_result, table
 
-# %% ../nbs/26_peers.ipynb #6af243b4
+# %% ../nbs/26_peers.ipynb #cfd2667a
 @dataclass(frozen=True)
 class Peers:
     "The problem they are given."
@@ -39,12 +39,14 @@ class Peers:
     repeats:int = 3
     seed:int = 0
 
+# %% ../nbs/26_peers.ipynb #4cecadf2
 def inked_patches(x:Tensor, # images, (N,C,H,W), pixels in 0..1
                   L:int, n:int, seed:int)->Tensor: # (n,C,L,L)
     "Random patches that are not blank."
     p = sampled_patches(x, L, 4*n, seed)
     return p[p.std((1,2,3)) > .1][:n]
 
+# %% ../nbs/26_peers.ipynb #963148c9
 def fitted_calm(c:Peers, x:Tensor, variance:float)->CALM:
     "`CALM` with learned variance and weights."
     return CALM(c.K, c.L, variance=variance, learn_variance=True, learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(x)
@@ -52,30 +54,38 @@ def fitted_calm(c:Peers, x:Tensor, variance:float)->CALM:
 def calm_images(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]: # filters (K,C,L,L); mean log-likelihood of patches, in nats, where there is a model of patches
     "`CALM` on whole images."
     return fitted_calm(c, x, .1).filters_, None
+
 def calm_patches(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "`CALM` on patches: a mixture of spherical normals."
     m = fitted_calm(c, p, c.variance)
     return m.filters_, m.score
+
+# %% ../nbs/26_peers.ipynb #dca1b027
 def sklearn_gmm(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "scikit-learn's `GaussianMixture`."
     from sklearn.mixture import GaussianMixture
     m = GaussianMixture(c.K, covariance_type='spherical', max_iter=c.steps, tol=0, init_params='random_from_data', reg_covar=1e-4, random_state=c.seed).fit(p.flatten(1).numpy())
     return torch.from_numpy(m.means_).float().view(c.K, *p.shape[1:]), lambda q: m.score(q.flatten(1).numpy())
+
 def pomegranate_gmm(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "pomegranate's `GeneralMixtureModel`."
     from pomegranate.distributions import Normal
     from pomegranate.gmm import GeneralMixtureModel
     m = GeneralMixtureModel([Normal(covariance_type='sphere') for _ in range(c.K)], max_iter=c.steps, tol=0, random_state=c.seed).fit(p.flatten(1))
     return torch.stack([d.means for d in m.distributions]).detach().view(c.K, *p.shape[1:]), lambda q: m.log_probability(q.flatten(1)).mean().item()
+
+# %% ../nbs/26_peers.ipynb #aa39d91a
 def sklearn_kmeans(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "scikit-learn's `MiniBatchKMeans`."
     return kmeans_filters(p, c.K, c.seed), None
+
 def faiss_kmeans(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "faiss's `Kmeans`."
     import faiss
     k = faiss.Kmeans(p[0].numel(), c.K, niter=c.steps, seed=c.seed, max_points_per_centroid=len(p))
     k.train(p.flatten(1).numpy())
     return torch.from_numpy(k.centroids).view(c.K, *p.shape[1:]), None
+
 def nothing(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "The first patches."
     return p[:c.K].clone(), None
@@ -90,7 +100,7 @@ CONTENDERS = { # name: (function, package, what it sees)
     'pomegranate': (pomegranate_gmm, 'pomegranate', 'patches'), 'scikit-learn MiniBatchKMeans': (sklearn_kmeans, 'scikit-learn', 'patches'), 'faiss k-means': (faiss_kmeans, 'faiss-cpu', 'patches'),
     'random patches': (nothing, 'calm_nb', 'patches')}
 
-# %% ../nbs/26_peers.ipynb #0ae3140b
+# %% ../nbs/26_peers.ipynb #2559f553
 def run_one(name:str, c:Peers, file:str)->dict:
     "One fit in this process: seconds, MiB, nats a held-out patch; the filters go to `file`."
     f, warm = CONTENDERS[name][0], Peers(K=2, L=c.L, steps=1, n_patches=50)
@@ -105,12 +115,14 @@ def run_one(name:str, c:Peers, file:str)->dict:
     held = inked_patches(load_mnist().x[c.images:2*c.images].float()/255, c.L, c.n_held, c.seed + 1)
     return dict(seconds=seconds, mib=mib) | (dict(nats=score(held)) if score else {})
 
+# %% ../nbs/26_peers.ipynb #1600d232
 def worth(filters:Tensor, d:Labelled, c:Peers)->float:
     "Accuracy of a softmax regression on one pooled number a filter, from the labels of the same images."
     m = PatchMixture(filters)
     f, ft = (torch.cat([pooled_features(m, b.float()/255) for b in x.split(2000)]) for x in (d.x[:c.images], d.x_test))
     return accuracy(softmax_regression(), f, d.y[:c.images], ft, d.y_test)
 
+# %% ../nbs/26_peers.ipynb #5ebc6281
 def run(c:Peers=Peers())->dict:
     "Contenders in turn, each in a process of its own; those that are not installed have no numbers."
     code, d = 'import sys, json; from calm_nb.peers import Peers, run_one; print(json.dumps(run_one(sys.argv[1], Peers(**json.loads(sys.argv[2])), sys.argv[3])))', load_mnist()
