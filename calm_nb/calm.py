@@ -61,7 +61,7 @@ def check_positive(name:str, value:object, zero:bool=False):
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise ValueError(f'{name}: expected a finite number {"of zero or more" if zero else "above zero"}, got {value!r}')
 
-# %% ../nbs/06_calm.ipynb #860ad591
+# %% ../nbs/06_calm.ipynb #4c97da20
 class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Convolution filters learned by EM, without labels and without gradients, and the features they give.
 
@@ -78,10 +78,10 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         window:int|None=None, # one patch in every window of so many locations squared; None: one in the image, as in the paper
         init:str|np.ndarray|Tensor='patches', # 'patches' of the images, 'random' N(0,1) as in the paper, or filters (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
-        algorithm:str='batch', # 'batch' (Algorithm 1) or 'incremental'
+        algorithm:str='batch', # 'batch' (Algorithm 1) or 'incremental', which needs fewer passes
         max_iter:int=50, # epochs at most
         tol:float=1e-3, # converged when the mean log-likelihood rises by less, in nats per image
-        batch_size:int|str='auto', # images read at a time; changes nothing but memory
+        batch_size:int|str='auto', # images read at a time; for batch EM it changes nothing but memory
         device:str|torch.device='auto', # 'auto': CUDA if there is any
         random_state:int|np.random.RandomState|None=None, # int, RandomState or None
         progress:bool=True, # a bar, on a terminal
