@@ -7,7 +7,7 @@ __all__ = ['GROWTH', 'GPU_IMAGES', 'PARTS', 'Speed', 'alternate', 'photograph_cr
            'by_float32', 'rungs', 'losers', 'time_peak', 'time_passes', 'growth_problem', 'time_growth', 'InFile',
            'fit_file', 'measure_memory', 'incremental_levels', 'count_passes', 'run_part', 'main']
 
-# %% ../nbs/25_speed.ipynb #e5668723
+# %% ../nbs/25_speed.ipynb #f8315bfb
 import argparse, math, os, statistics, subprocess, sys, tempfile, time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .data import load_mnist
-from .em import EMRun, PatchMixture, Stats, fit_em, incremental_epoch
+from .em import EMRun, PatchMixture, Stats, fit_em, growing, growing_epoch, incremental_epoch
 from .distributed import time_ranks
 from .fast import FastMixture, channels_last_score, fft_score, paper_stats, recast, sum_of_chunks, unfold_score
 from .kmeans import sampled_patches
@@ -29,7 +29,7 @@ from .report import PeakMemory, load_result, provenance, save_result
 from .stationary import photographs
 from .triton_em import gpu_rows
 
-# %% ../nbs/25_speed.ipynb #7be62688
+# %% ../nbs/25_speed.ipynb #4f5a4185
 @dataclass
 class Speed:
     "Settings of the benchmark."
@@ -38,8 +38,9 @@ class Speed:
     stl_images:int = 32 # images of 96x96x3
     warm:int = 6 # epochs that the filters have seen at MNIST's shape
     incremental_images:int = 60_000 # of MNIST, for the count of passes
-    incremental_batches:tuple = (60, 250, 1000, 4000) # images a batch
+    incremental_batches:tuple = (60, 250, 1000) # images a batch
     incremental_passes:int = 5 # at most
+    incremental_seeds:tuple = (3, 4, 5) # of the patches that EM starts from
     memory_images:int = 20000 # N; also 2N and 4N
     matrices:tuple = (1024, 2048, 4096) # sides of the products looked at for the machine's peak
     seed:int = 0
@@ -165,23 +166,26 @@ def measure_memory(s:Speed)->dict:
             peak.append(float(out.stdout)); file.append(os.path.getsize(path)/2**20)
     return dict(images=sizes, peak_mib=peak, file_mib=file)
 
-# %% ../nbs/25_speed.ipynb #943fdcd1
-def incremental_levels(m:FastMixture, x:Tensor, batch:int, passes:int, target:float)->list:
-    "Mean log-likelihood of all images after each pass of incremental EM, until it reaches `target`."
-    run, out = EMRun(m), []
-    while len(out) < passes and not (out and out[-1] >= target):
-        incremental_epoch(run, [(c, None) for c in x.split(batch)])
-        out.append(sum(run.model.e_step(c) for c in x.split(1000)).mean_log_likelihood)
+# %% ../nbs/25_speed.ipynb #24e81c14
+def incremental_levels(m:FastMixture, x:Tensor, batch:int, passes:int, target:float, grow:bool=True)->list: # of (passes, level)
+    "Mean log-likelihood of all images after each epoch of incremental EM, until it reaches `target`."
+    run, batches, out = EMRun(m), [(c, None) for c in x.split(batch)], []
+    first = sum(1 for _ in growing(batches))/len(batches) if grow else 1.
+    while first + len(out) <= passes and not (out and out[-1][1] >= target):
+        (growing_epoch if grow else incremental_epoch)(run, batches)
+        out.append((first + len(out), sum(run.model.e_step(c) for c in x.split(1000)).mean_log_likelihood))
     return out
 
-def count_passes(s:Speed)->dict:
-    "Curves of batch and incremental EM from the same start, and the passes to batch EM's level after 15."
-    x = load_mnist().x[:s.incremental_images].float()/255
-    m = FastMixture(sampled_patches(x, 20, 64, s.seed), padding=2)
-    batch = fit_em(m, [(c, None) for c in x.split(1000)], 16, tol=-math.inf, progress=False).log_likelihood[1:]
-    curves = {str(b): incremental_levels(m, x, b, s.incremental_passes, batch[-1]) for b in s.incremental_batches}
-    passes = {b: next((i+1 for i, v in enumerate(c) if v >= batch[-1]), None) for b, c in curves.items()}
-    return dict(images=len(x), batch=batch, incremental=curves, passes=passes)
+def count_passes(s:Speed)->list:
+    "For every start: curves of batch and incremental EM against passes, and the passes to batch EM's level after 15."
+    x, starts = load_mnist().x[:s.incremental_images].float()/255, []
+    for seed in s.incremental_seeds:
+        m = FastMixture(sampled_patches(x, 20, 64, seed), padding=2)
+        batch = fit_em(m, [(c, None) for c in x.split(1000)], 16, tol=-math.inf, progress=False).log_likelihood[1:]
+        curves = {name: {str(b): incremental_levels(m, x, b, s.incremental_passes, batch[-1], name == 'growing sets') for b in s.incremental_batches} for name in ('growing sets', 'plain')}
+        reached = {name: {b: next((n for n, v in c if v >= batch[-1]), None) for b, c in q.items()} for name, q in curves.items()}
+        starts.append(dict(seed=seed, images=len(x), batch=batch, curves=curves, passes=reached))
+    return starts
 
 # %% ../nbs/25_speed.ipynb #eadf32f1
 GPU_IMAGES = {'MNIST, variance 1': 60000, 'MNIST, learned variance': 60000, 'STL-10, variance 1': 105000} # a pass

@@ -61,7 +61,7 @@ def check_positive(name:str, value:object, zero:bool=False):
     if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise ValueError(f'{name}: expected a finite number {"of zero or more" if zero else "above zero"}, got {value!r}')
 
-# %% ../nbs/06_calm.ipynb #4c97da20
+# %% ../nbs/06_calm.ipynb #13019ce3
 class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Convolution filters learned by EM, without labels and without gradients, and the features they give.
 
@@ -78,7 +78,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         window:int|None=None, # one patch in every window of so many locations squared; None: one in the image, as in the paper
         init:str|np.ndarray|Tensor='patches', # 'patches' of the images, 'random' N(0,1) as in the paper, or filters (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
-        algorithm:str='batch', # 'batch' (Algorithm 1) or 'incremental', which needs fewer passes
+        algorithm:str='batch', # 'batch' (Algorithm 1), 'incremental' (fewer passes), or 'growing' (fewest, for many images in random order)
         max_iter:int=50, # epochs at most
         tol:float=1e-3, # converged when the mean log-likelihood rises by less, in nats per image
         batch_size:int|str='auto', # images read at a time; for batch EM it changes nothing but memory
@@ -119,7 +119,7 @@ class DeadFilterWarning(UserWarning):
 # %% ../nbs/06_calm.ipynb #7a6f920d
 from fastcore.basics import patch
 
-# %% ../nbs/06_calm.ipynb #46bedd20
+# %% ../nbs/06_calm.ipynb #79210f0f
 @patch
 def _check_params(self:CALM):
     "Refuse parameters outside their range, by name."
@@ -130,7 +130,7 @@ def _check_params(self:CALM):
     if self.window is not None: check_int('window', self.window, 1, 'it is the side of a window in locations, or None')
     if self.batch_size != 'auto': check_int('batch_size', self.batch_size, 1, "it is the number of images read at a time, or 'auto'")
     check_positive('variance', self.variance); check_positive('tol', self.tol, zero=True)
-    check_choice('algorithm', self.algorithm, ('batch', 'incremental')); check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
+    check_choice('algorithm', self.algorithm, ('batch', 'incremental', 'growing')); check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
     if not isinstance(self.checkpoint, (str, os.PathLike, type(None))): raise ValueError(f'checkpoint: expected the name of a file, got {self.checkpoint!r}')
     if isinstance(self.init, str): check_choice('init', self.init, ('patches', 'random'))
 
@@ -167,7 +167,7 @@ def _mixture(self:CALM, filters:Tensor)->PatchMixture:
     return fastest(filters.device)(filters, variance=float(self.variance), padding=self.padding, window=self.window,
                                    learn_variance=self.learn_variance, learn_weights=self.learn_weights)
 
-# %% ../nbs/06_calm.ipynb #92bd143a
+# %% ../nbs/06_calm.ipynb #0e6a25d8
 def digest(v:Numbers)->str:
     "Sixteen hexadecimal digits that tell arrays apart."
     return hashlib.sha256(as_numbers(v).cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
@@ -185,11 +185,11 @@ def fingerprint(batches:ImageBatches, ordered:bool=False)->tuple[int,int]: # num
 @patch
 def _identity(self:CALM, mine:ImageBatches, p:Alone)->dict:
     "What a checkpoint must agree with beside the model: images and weights, the start, the seed, and what order matters."
-    seed, incremental = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, self.algorithm == 'incremental'
+    seed, incremental = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, self.algorithm != 'batch'
     n, code = map(p.total, fingerprint(mine, incremental))
     return dict(images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if incremental else {})
 
-# %% ../nbs/06_calm.ipynb #f8c3658e
+# %% ../nbs/06_calm.ipynb #198decb7
 @patch
 def _checkpoints(self:CALM)->list: # of files or None
     "A checkpoint for every start."
@@ -200,7 +200,7 @@ def _checkpoints(self:CALM)->list: # of files or None
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, start, run EM, keep the likeliest, and say what the user has to know."
     self._check_params()
-    if self.algorithm == 'incremental': check_order(X, 'algorithm')
+    if self.algorithm != 'batch': check_order(X, 'algorithm')
     x = self._batches(X, sample_weight).first()
     p, checks = processes(), dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)

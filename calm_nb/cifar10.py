@@ -10,7 +10,7 @@ __all__ = ['LEARNERS', 'CODES', 'START', 'CHOSEN', 'TRIED', 'SIZES', 'WIDE', 'PA
            'kernel_run', 'try_kernels', 'Paper', 'sphered', 'paper_layer', 'paper_rows', 'supervised_run',
            'supervised_row', 'run_compare', 'row_of', 'held_out', 'run_paper', 'run_part', 'reproduce']
 
-# %% ../nbs/21_cifar10.ipynb #1a3da969
+# %% ../nbs/21_cifar10.ipynb #658799c3
 import argparse, warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .calm import CALM
-from .data import ImageFiles, Labelled, data_root, whole_file
+from .data import ImageFiles, Labelled, data_root
 from .features import SupervisedNet, accuracy, check_labels, pooled_features, softmax_regression, supervised_accuracy, train_supervised
 from .kmeans import kmeans_filters, sampled_patches
 from .mnist import row
@@ -284,10 +284,10 @@ def gaussian_ridge(codes:Iterable, # of (features, test features), one a size of
     a = cholesky_solve_(D, cholesky_(D), t)
     return 100*((E @ a).argmax(1) == d.y_test).double().mean().item()
 
-# %% ../nbs/21_cifar10.ipynb #945827a8
-SIZES = tuple(Options(K=800, L=L, window=L+2, pools=3, algorithm='incremental', max_iter=2) for L in (6, 8))
+# %% ../nbs/21_cifar10.ipynb #bf0198be
+SIZES = tuple(Options(K=800, L=L, window=L+2, pools=3, algorithm='growing', max_iter=2) for L in (6, 8))
 
-def kernel_run(sizes:tuple, d:Labelled, **settings:float)->dict:
+def kernel_run(sizes:tuple, d:Labelled, width:float=.6, penalty:float=.03)->dict:
     "Learn a layer for each size of filters and judge all together."
     t, learned = Timer(), []
     def codes():
@@ -295,8 +295,8 @@ def kernel_run(sizes:tuple, d:Labelled, **settings:float)->dict:
             layer, run = learn_layer(o, d.x)
             learned.append(run)
             yield [layer.features(x)[0] for x in (d.x, d.x_test)]
-    value = gaussian_ridge(codes(), d, len(sizes), **settings)
-    return dict(filters=' and '.join(f'{o.K} of {o.L}x{o.L}' for o in sizes), accuracy=value, seconds=t(), learn_seconds=sum(q['learn_seconds'] for q in learned), curves=[q['curves'][0] for q in learned], options=[asdict(o) for o in sizes], **settings)
+    value = gaussian_ridge(codes(), d, len(sizes), width, penalty)
+    return dict(filters=' and '.join(f'{o.K} of {o.L}x{o.L}' for o in sizes), accuracy=value, seconds=t(), learn_seconds=sum(q['learn_seconds'] for q in learned), curves=[c for q in learned for c in q['curves']], options=[asdict(o) for o in sizes], width=width, penalty=penalty)
 
 def try_kernels(d:Labelled, sizes:tuple=tuple(replace(o, K=400) for o in SIZES))->list:
     "Linear and Gaussian classifiers on one size of filters and on two; rows of accuracies."
@@ -349,7 +349,7 @@ def supervised_row(c:Paper, d:Labelled, n_valid:int=10000)->dict:
     best = max(valid, key=valid.get)
     return row('supervised counterpart', [supervised_run(c, d, best)]) | dict(rate=best, validation={str(k): v for k, v in valid.items()})
 
-# %% ../nbs/21_cifar10.ipynb #20af2693
+# %% ../nbs/21_cifar10.ipynb #45ea7aef
 WIDE = Options(pools=3, max_iter=10)
 
 def run_compare(d:Labelled)->dict:
@@ -373,7 +373,7 @@ def run_paper(d:Labelled)->dict:
     return dict(rows=[whole, supervised_row(Paper(), d)], gain=more, filters=[round(v, 4) for v in f[:64].flatten().tolist()], shape=[64, *f.shape[1:]], config=asdict(Paper()))
 
 PARTS = dict(tried=lambda d: dict(rows=try_all(held_out(d))), compare=run_compare,
-             few=lambda d: few_labels(CHOSEN, d), wide=lambda d: dict(rows=[row_of(WIDE, d)]), kernels=lambda d: dict(rows=try_kernels(held_out(d, 10000, 5000))), sizes=lambda d: kernel_run(SIZES, d), paper=run_paper)
+             few=lambda d: few_labels(CHOSEN, d), wide=lambda d: dict(rows=[row_of(WIDE, d)]), paper=run_paper, kernels=lambda d: dict(rows=try_kernels(held_out(d, 10000, 5000))), sizes=lambda d: kernel_run(SIZES, d))
 
 def run_part(name:str, d:Labelled, out:Path):
     "One part, merged into `cifar10.json` with machine and seconds."

@@ -8,8 +8,8 @@ __all__ = ['Numbers', 'Images', 'SUFFIXES', 'as_images', 'as_numbers', 'check_sh
            'read_mnist', 'load_mnist', 'read_image', 'common_size', 'ImageFiles', 'unreadable', 'open_images',
            'planted_shapes', 'remove_abandoned', 'whole_file', 'umask', 'save_tensors', 'checksum', 'load_tensors']
 
-# %% ../nbs/00_data.ipynb #6a124d79
-import glob, json, math, os, platform, shutil, tempfile, uuid, zipfile, zlib
+# %% ../nbs/00_data.ipynb #e0ca1eb0
+import glob, json, math, os, platform, re, shutil, tempfile, uuid, zipfile, zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -295,14 +295,15 @@ def planted_shapes(L:int=7, # side of a patch
     x, y = torch.meshgrid(a, a, indexing='xy')
     return height*torch.stack([torch.cos(5*t) for t in (y, x, (x+y)/2**.5, torch.hypot(x, y))])[:,None]
 
-# %% ../nbs/00_data.ipynb #92d35bd4
+# %% ../nbs/00_data.ipynb #8c8dc7b8
 def remove_abandoned(prefix:Path # of the temporary folders of this machine; a process number follows
                     ):
     "Remove temporary folders whose process is dead."
     for f in prefix.parent.glob(glob.escape(prefix.name) + '*') if os.name == 'posix' else []:
-        try: os.kill(int(f.name[len(prefix.name):].split('-')[0]), 0)    # signal 0 only asks
+        if not (number := re.fullmatch('([0-9]+)-[0-9a-f]{8}', f.name[len(prefix.name):])): continue
+        try: os.kill(int(number[1]), 0)    # signal 0 only asks
         except ProcessLookupError: shutil.rmtree(f, ignore_errors=True)
-        except (ValueError, OverflowError, PermissionError): pass    # of other making, or another user's
+        except (OverflowError, PermissionError): pass    # of other making, or another user's
 
 @contextmanager
 def whole_file(path:str|Path):
@@ -311,7 +312,7 @@ def whole_file(path:str|Path):
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.parent/f'.{path.name}.{platform.node()}-'
     remove_abandoned(prefix)
-    folder = path.parent/f'{prefix.name}{os.getpid()}-{uuid.uuid4().hex}'    # has its name before it exists, so that no interrupt can leave it
+    folder = path.parent/f'{prefix.name}{os.getpid()}-{uuid.uuid4().hex[:8]}'    # has its name before it exists, so that an interrupt at any moment finds it
     try:
         folder.mkdir()
         tmp = folder/'file'

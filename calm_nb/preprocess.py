@@ -104,7 +104,7 @@ class PatchZCA:
         C, L, M = self.mean.shape
         return conv2d(x, *self.fold(torch.eye(C*L*M, dtype=x.dtype).view(C, L*M, C, L, M)[:, L//2*M + M//2]))
 
-# %% ../nbs/07_preprocess.ipynb #3edff650
+# %% ../nbs/07_preprocess.ipynb #8004298d
 STEPS = dict(scale=scale_to_norm, standardise=standardise, sphere_rows=sphere_rows, orientation=orientation_channels)
 
 class Steps:
@@ -138,4 +138,5 @@ class Prepared:
     def __init__(self, X:Images, steps:Steps, batch_size:int=100):
         self.batches, self.steps = ImageBatches(X, min(batch_size, images_at_a_time(X))), steps
         self.n_images = self.batches.n_images
+    def __len__(self)->int: return len(self.batches)
     def __iter__(self)->Iterator[Tensor]: return (self.steps(x) for x, _ in self.batches)
