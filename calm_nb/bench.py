@@ -7,7 +7,7 @@ __all__ = ['GROWTH', 'GPU_IMAGES', 'PARTS', 'Speed', 'alternate', 'photograph_cr
            'by_float32', 'rungs', 'losers', 'time_peak', 'time_passes', 'growth_problem', 'time_growth', 'InFile',
            'fit_file', 'measure_memory', 'incremental_levels', 'count_passes', 'run_part', 'main']
 
-# %% ../nbs/25_speed.ipynb #f8315bfb
+# %% ../nbs/25_speed.ipynb #ac725d58
 import argparse, math, os, statistics, subprocess, sys, tempfile, time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .data import load_mnist
-from .em import EMRun, PatchMixture, Stats, fit_em, growing, growing_epoch, incremental_epoch
+from .em import EMRun, PatchMixture, Stats, first_epoch, fit_em, growing_epoch, incremental_epoch
 from .distributed import time_ranks
 from .fast import FastMixture, channels_last_score, fft_score, paper_stats, recast, sum_of_chunks, unfold_score
 from .kmeans import sampled_patches
@@ -166,11 +166,11 @@ def measure_memory(s:Speed)->dict:
             peak.append(float(out.stdout)); file.append(os.path.getsize(path)/2**20)
     return dict(images=sizes, peak_mib=peak, file_mib=file)
 
-# %% ../nbs/25_speed.ipynb #24e81c14
+# %% ../nbs/25_speed.ipynb #e89d200a
 def incremental_levels(m:FastMixture, x:Tensor, batch:int, passes:int, target:float, grow:bool=True)->list: # of (passes, level)
     "Mean log-likelihood of all images after each epoch of incremental EM, until it reaches `target`."
     run, batches, out = EMRun(m), [(c, None) for c in x.split(batch)], []
-    first = sum(1 for _ in growing(batches))/len(batches) if grow else 1.
+    first = first_epoch(len(batches)) if grow else 1.
     while first + len(out) <= passes and not (out and out[-1][1] >= target):
         (growing_epoch if grow else incremental_epoch)(run, batches)
         out.append((first + len(out), sum(run.model.e_step(c) for c in x.split(1000)).mean_log_likelihood))

@@ -6,7 +6,7 @@
 __all__ = ['sample_images', 'random_patches', 'check_int', 'check_choice', 'check_positive', 'CALM', 'DeadFilterWarning',
            'digest', 'fingerprint']
 
-# %% ../nbs/06_calm.ipynb #16095a1c
+# %% ../nbs/06_calm.ipynb #1fa81c61
 import hashlib, math, numbers, os, struct, warnings
 from collections.abc import Callable, Sequence
 from itertools import repeat
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .data import ImageBatches, Images, Numbers, as_numbers, check_order, images_at_a_time, load_tensors, save_tensors
 from .distributed import processes
-from .em import Alone, EMRun, PatchMixture, Stats, fit_em, repair
+from .em import EPOCHS, Alone, EMRun, PatchMixture, Stats, fit_em, repair
 from .features import by_chunks, pool
 from .preprocess import Steps
 from .triton_em import fastest
@@ -119,7 +119,7 @@ class DeadFilterWarning(UserWarning):
 # %% ../nbs/06_calm.ipynb #7a6f920d
 from fastcore.basics import patch
 
-# %% ../nbs/06_calm.ipynb #79210f0f
+# %% ../nbs/06_calm.ipynb #06e98757
 @patch
 def _check_params(self:CALM):
     "Refuse parameters outside their range, by name."
@@ -130,7 +130,7 @@ def _check_params(self:CALM):
     if self.window is not None: check_int('window', self.window, 1, 'it is the side of a window in locations, or None')
     if self.batch_size != 'auto': check_int('batch_size', self.batch_size, 1, "it is the number of images read at a time, or 'auto'")
     check_positive('variance', self.variance); check_positive('tol', self.tol, zero=True)
-    check_choice('algorithm', self.algorithm, ('batch', 'incremental', 'growing')); check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
+    check_choice('algorithm', self.algorithm, tuple(EPOCHS)); check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
     if not isinstance(self.checkpoint, (str, os.PathLike, type(None))): raise ValueError(f'checkpoint: expected the name of a file, got {self.checkpoint!r}')
     if isinstance(self.init, str): check_choice('init', self.init, ('patches', 'random'))
 
@@ -167,7 +167,7 @@ def _mixture(self:CALM, filters:Tensor)->PatchMixture:
     return fastest(filters.device)(filters, variance=float(self.variance), padding=self.padding, window=self.window,
                                    learn_variance=self.learn_variance, learn_weights=self.learn_weights)
 
-# %% ../nbs/06_calm.ipynb #0e6a25d8
+# %% ../nbs/06_calm.ipynb #a8d260e9
 def digest(v:Numbers)->str:
     "Sixteen hexadecimal digits that tell arrays apart."
     return hashlib.sha256(as_numbers(v).cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
@@ -185,9 +185,9 @@ def fingerprint(batches:ImageBatches, ordered:bool=False)->tuple[int,int]: # num
 @patch
 def _identity(self:CALM, mine:ImageBatches, p:Alone)->dict:
     "What a checkpoint must agree with beside the model: images and weights, the start, the seed, and what order matters."
-    seed, incremental = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, self.algorithm != 'batch'
-    n, code = map(p.total, fingerprint(mine, incremental))
-    return dict(images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if incremental else {})
+    seed, ordered = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, self.algorithm != 'batch'
+    n, code = map(p.total, fingerprint(mine, ordered))
+    return dict(images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if ordered else {})
 
 # %% ../nbs/06_calm.ipynb #198decb7
 @patch

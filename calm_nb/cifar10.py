@@ -6,9 +6,10 @@
 __all__ = ['LEARNERS', 'CODES', 'START', 'CHOSEN', 'TRIED', 'SIZES', 'WIDE', 'PARTS', 'read_classes', 'load_cifar10', 'whitened',
            'Options', 'em_filters', 'km_filters', 'some_patches', 'triangle', 'posterior', 'grid', 'Layer',
            'inverse_deviation', 'learn_layer', 'standardise_', 'judge', 'folds', 'part_of', 'judge_folds', 'gain',
-           'layer_run', 'few_labels', 'try_all', 'cholesky_', 'cholesky_solve_', 'add_distances', 'gaussian_ridge',
-           'kernel_run', 'try_kernels', 'Paper', 'sphered', 'paper_layer', 'paper_rows', 'supervised_run',
-           'supervised_row', 'run_compare', 'row_of', 'held_out', 'run_paper', 'run_part', 'reproduce']
+           'layer_run', 'few_labels', 'try_all', 'cholesky_', 'cholesky_solve_', 'add_distances', 'code_distances',
+           'gaussian_ridge', 'coded', 'described', 'kernel_run', 'try_kernels', 'Paper', 'sphered', 'paper_layer',
+           'paper_rows', 'supervised_run', 'supervised_row', 'run_compare', 'row_of', 'held_out', 'run_paper',
+           'run_part', 'reproduce']
 
 # %% ../nbs/21_cifar10.ipynb #658799c3
 import argparse, warnings
@@ -260,7 +261,7 @@ def cholesky_solve_(L:Tensor, blocks:list, t:Tensor # (N,C), overwritten
         t[p] = torch.linalg.solve_triangular(L[p,p].tril().mT, t[p], upper=True)
     return t
 
-# %% ../nbs/21_cifar10.ipynb #35d3fb6c
+# %% ../nbs/21_cifar10.ipynb #91a2235b
 def add_distances(D:Tensor, # (N,M), changed; of (N,N) only the lower triangle
                   f:Tensor, g:Tensor, # features (N,D), (M,D); the same object for distances among themselves
                   scale:float, n:int=1000): # rows at a time
@@ -270,43 +271,56 @@ def add_distances(D:Tensor, # (N,M), changed; of (N,N) only the lower triangle
         m = i + n if f is g else len(g)
         D[i:i+n,:m] += (f2[i:i+n,None] + g2[:m] - 2*(f[i:i+n] @ g[:m].T)).clamp_(min=0).mul_(scale)
 
-def gaussian_ridge(codes:Iterable, # of (features, test features), one a size of filters; overwritten
-                   d:Labelled, sizes:int, # how many there will be
-                   width:float=.6, penalty:float=.03)->float: # omega and lambda
-    "Percentage of test labels that ridge regression with a Gaussian kernel gets right (eq. G)."
-    D, E, t = torch.zeros(len(d.y), len(d.y)), torch.zeros(len(d.y_test), len(d.y)), 2.*F.one_hot(d.y) - 1
-    for f, ft in codes:
+def code_distances(codes:Iterable, # of (features, test features), one a size of filters; overwritten
+                   d:Labelled)->tuple[Tensor,Tensor]: # (N,N), the lower triangle, and (M,N) from the test images
+    "The mean over sizes of squared distances in eq. G."
+    D, E = torch.zeros(len(d.y), len(d.y)), torch.zeros(len(d.y_test), len(d.y))
+    for S, (f, ft) in enumerate(codes, 1):
         f, ft = standardise_(f, ft)
-        for target, g in ((D, f), (E, ft)): add_distances(target, g, f, 1/(f.shape[1]*sizes))
+        for target, g in ((D, f), (E, ft)): add_distances(target, g, f, 1/f.shape[1])
         del f, ft
+    return D.div_(S), E.div_(S)
+
+def gaussian_ridge(D:Tensor, E:Tensor, # from `code_distances`; overwritten
+                   d:Labelled, width:float=.6, penalty:float=.03)->float: # omega and lambda
+    "Percentage of test labels that ridge regression with a Gaussian kernel gets right (eq. G)."
     for K in (D, E): K.mul_(-width/2).exp_()
     D.diagonal().add_(penalty)
-    a = cholesky_solve_(D, cholesky_(D), t)
+    a = cholesky_solve_(D, cholesky_(D), 2.*F.one_hot(d.y) - 1)
     return 100*((E @ a).argmax(1) == d.y_test).double().mean().item()
 
-# %% ../nbs/21_cifar10.ipynb #bf0198be
+# %% ../nbs/21_cifar10.ipynb #265d1abc
 SIZES = tuple(Options(K=800, L=L, window=L+2, pools=3, algorithm='growing', max_iter=2) for L in (6, 8))
+
+def coded(o:Options, d:Labelled)->tuple[list,dict]: # (features, test features), what is recorded
+    "Learn a layer and encode all images."
+    layer, run = learn_layer(o, d.x)
+    return [layer.features(x)[0] for x in (d.x, d.x_test)], run
+
+def described(sizes:Iterable)->str:
+    "Number and size of the filters of layers."
+    return ' and '.join(f'{o.K} of {o.L}x{o.L}' for o in sizes)
 
 def kernel_run(sizes:tuple, d:Labelled, width:float=.6, penalty:float=.03)->dict:
     "Learn a layer for each size of filters and judge all together."
     t, learned = Timer(), []
     def codes():
         for o in sizes:
-            layer, run = learn_layer(o, d.x)
+            pair, run = coded(o, d)
             learned.append(run)
-            yield [layer.features(x)[0] for x in (d.x, d.x_test)]
-    value = gaussian_ridge(codes(), d, len(sizes), width, penalty)
-    return dict(filters=' and '.join(f'{o.K} of {o.L}x{o.L}' for o in sizes), accuracy=value, seconds=t(), learn_seconds=sum(q['learn_seconds'] for q in learned), curves=[c for q in learned for c in q['curves']], options=[asdict(o) for o in sizes], width=width, penalty=penalty)
+            yield pair
+            del pair
+    value = gaussian_ridge(*code_distances(codes(), d), d, width, penalty)
+    return dict(filters=described(sizes), accuracy=value, seconds=t(), learn_seconds=sum(q['learn_seconds'] for q in learned), curves=[c for q in learned for c in q['curves']], options=[asdict(o) for o in sizes], width=width, penalty=penalty)
 
 def try_kernels(d:Labelled, sizes:tuple=tuple(replace(o, K=400) for o in SIZES))->list:
     "Linear and Gaussian classifiers on one size of filters and on two; rows of accuracies."
-    codes = [[layer.features(x)[0] for x in (d.x, d.x_test)] for layer in (learn_layer(o, d.x)[0] for o in sizes)]
-    out = []
+    codes, out = [coded(o, d)[0] for o in sizes], []
     for some in [(0,), (1,), (0, 1)]:
-        f, ft = (torch.cat([codes[i][k] for i in some], 1) for k in (0, 1))
-        kernel = lambda **s: gaussian_ridge([[v.clone() for v in codes[i]] for i in some], d, len(some), **s)
-        out.append(dict(filters=' and '.join(f'{sizes[i].K} of {sizes[i].L}x{sizes[i].L}' for i in some), linear=judge(f, ft, d, sizes[0].penalty))
-                   | {f'width {w}, penalty {p}': kernel(width=w, penalty=p) for w, p in ((.6, .01), (.6, .03), (1., .03))})
+        linear = judge(*(torch.cat([codes[i][k] for i in some], 1) for k in (0, 1)), d, sizes[0].penalty)
+        D, E = code_distances(([v.clone() for v in codes[i]] for i in some), d)
+        out.append(dict(filters=described(sizes[i] for i in some), linear=linear)
+                   | {f'width {w}, penalty {p}': gaussian_ridge(D.clone(), E.clone(), d, w, p) for w, p in ((.6, .01), (.6, .03), (1., .03))})
     return out
 
 # %% ../nbs/21_cifar10.ipynb #1b02aa17

@@ -6,7 +6,7 @@
 __all__ = ['EXPERIMENTS', 'EXIT', 'WHITENED', 'add_command', 'side', 'add_images', 'opened', 'skipped', 'answer', 'check_out',
            'steps_for', 'fit', 'fit_arguments', 'features', 'draw', 'page', 'show', 'experiment', 'parser', 'main']
 
-# %% ../nbs/30_cli.ipynb #8c4feca5
+# %% ../nbs/30_cli.ipynb #b413f2ca
 import argparse, base64, html, io, json, sys, time, warnings
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import calm_nb
 from .calm import CALM
 from .data import Images, load_tensors, open_images, whole_file
+from .em import EPOCHS
 from .distributed import join, leave, processes
 from .cifar10 import reproduce as reproduce_cifar10
 from .mnist import DIGITS, MNIST, reproduce
@@ -110,7 +111,7 @@ def fit(args:argparse.Namespace):
     answer(args, r, f"{out}: {r['filters']} filters ({r['dead']} dead) of {'x'.join(map(str, calm.filters_.shape[1:]))}, {r['nats_per_image']:.3f} nats an image after {r['epochs']} epochs, {r['seconds']} s"
            + ('' if done else f'; {file} keeps the run, and the same command with a larger --max-iter goes on from there'))
 
-# %% ../nbs/30_cli.ipynb #fa73cd45
+# %% ../nbs/30_cli.ipynb #f41aece5
 def fit_arguments(p:argparse.ArgumentParser):
     "The options of `calm_nb fit`."
     add_images(p)
@@ -119,7 +120,7 @@ def fit_arguments(p:argparse.ArgumentParser):
             ('variance', float, 1., 'of a pixel'), ('window', int, None, 'one patch in every window of so many locations squared; one in the image if not given'), ('max-iter', int, 50, 'epochs at most'),
             ('tol', float, 1e-3, 'converged when the mean log-likelihood rises by less, in nats'), ('seed', int, 0, 'of the start')]:
         p.add_argument(f'--{name}', type=kind, default=default, help=f'{text}, default: %(default)s')
-    for name, choices in [('init', ('patches', 'random')), ('algorithm', ('batch', 'incremental', 'growing')), ('dead', ('keep', 'restart', 'prune'))]:
+    for name, choices in [('init', ('patches', 'random')), ('algorithm', tuple(EPOCHS)), ('dead', ('keep', 'restart', 'prune'))]:
         p.add_argument(f'--{name}', choices=choices, default=choices[0], help='default: %(default)s')
     for name in 'learn-variance', 'learn-weights': p.add_argument(f'--{name}', action='store_true')
     p.add_argument('--device', default='auto', help='cpu, cuda, or auto; default: %(default)s')
