@@ -11,35 +11,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# %% ../nbs/2_library/01_testing.ipynb #c2a2bfbd
+# %% ../nbs/2_library/01_testing.ipynb #0017e4bd
 def rounding(terms:int, # products added up, n
              size:float, # bound on the sum of their absolute values
              dtype:torch.dtype=torch.float32, # in which they are added
             )->float:
-    "The bound $\\gamma_n\\sum|x_iy_i|$ on the rounding error of a sum (Higham, sec. 3.1)."
+    "The bound $\\gamma_n\\sum|x_iy_i|$ on the error of a sum (Higham, sec. 3.1)."
     nu = terms*torch.finfo(dtype).eps/2
     if nu < 1: return nu/(1 - nu)*size
     raise ValueError(f'terms: expected fewer than {terms/nu:.0f} in {dtype}, '
                      f'got {terms}; add them up in a wider type or in parts')
 
-# %% ../nbs/2_library/01_testing.ipynb #a78ea5c3
+# %% ../nbs/2_library/01_testing.ipynb #ce9561d8
 def _numbers(a)->Tensor:
-    return a.detach().cpu() if isinstance(a, Tensor) else torch.as_tensor(np.asarray(a))
+    if isinstance(a, Tensor): return a.detach().cpu()
+    return torch.as_tensor(np.asarray(a))
 
 def assert_same(a, # result, tensor, array or number
                 b, # the same computed in another way
                 terms:int, # products added up in one number of the result, n
                 size:float|None=None, # sum of their absolute values, else sqrt(n) max|a|
                )->float: # largest difference
-    "Assert equal shapes and $|a-b|\\le2\\gamma_n\\sum|x_iy_i|$, in the coarser of the types."
+    "Assert equal shapes and $|a-b|\\le2\\gamma_n\\sum|x_iy_i|$, in the coarser type."
     a, b = _numbers(a), _numbers(b)
     kinds = [t.dtype for t in (a, b) if t.is_floating_point()]
     dtype = max(kinds, key=lambda d: torch.finfo(d).eps, default=None)
     a, b = a.double(), b.double()
     finite = [t[t.isfinite()].abs() for t in (a, b)]
     if size is None:
-        size = math.sqrt(terms)*max((t.max().item() for t in finite if len(t)), default=0.)
-    bound = 2*rounding(terms, size, dtype) if dtype else 0.    # whole numbers are exact
-    because = f'{terms} terms of size {size:.3g} in {dtype or "whole numbers"} allow {bound:.3g}'
-    torch.testing.assert_close(a, b, rtol=0, atol=bound, msg=lambda m: f'{because}\n{m}')
+        largest = max((t.max().item() for t in finite if len(t)), default=0.)
+        size = math.sqrt(terms)*largest
+    bound = 2*rounding(terms, size, dtype) if dtype else 0.  # whole numbers are exact
+    because = f'{terms} terms of size {size:.3g} in {dtype} allow {bound:.3g}'
+    torch.testing.assert_close(a, b, rtol=0, atol=bound,
+                               msg=lambda m: f'{because}\n{m}')
     return torch.where(a == b, 0., (a - b).abs()).max().item() if a.numel() else 0.
