@@ -22,7 +22,7 @@ def rounding(terms:int, # products added up, n
     raise ValueError(f'terms: expected fewer than {terms/nu:.0f} in {dtype}, '
                      f'got {terms}; add them up in a wider type or in parts')
 
-# %% ../nbs/2_library/01_testing.ipynb #ce9561d8
+# %% ../nbs/2_library/01_testing.ipynb #14fb6770
 def _numbers(a)->Tensor:
     if isinstance(a, Tensor): return a.detach().cpu()
     return torch.as_tensor(np.asarray(a))
@@ -30,9 +30,9 @@ def _numbers(a)->Tensor:
 def assert_same(a, # result, tensor, array or number
                 b, # the same computed in another way
                 terms:int, # products added up in one number of the result, n
-                size:float|None=None, # sum of their absolute values, else sqrt(n) max|a|
+                size:float|None=None, # sum of absolute values, else sqrt(n) max|a|
                )->float: # largest difference
-    "Assert equal shapes and $|a-b|\\le2\\gamma_n\\sum|x_iy_i|$, in the coarser type."
+    "Assert shapes and $|a-b|\\le2\\gamma_n\\sum|x_iy_i|$ in the coarser type."
     a, b = _numbers(a), _numbers(b)
     kinds = [t.dtype for t in (a, b) if t.is_floating_point()]
     dtype = max(kinds, key=lambda d: torch.finfo(d).eps, default=None)
@@ -41,7 +41,7 @@ def assert_same(a, # result, tensor, array or number
     if size is None:
         largest = max((t.max().item() for t in finite if len(t)), default=0.)
         size = math.sqrt(terms)*largest
-    bound = 2*rounding(terms, size, dtype) if dtype else 0.  # whole numbers are exact
+    bound = 2*rounding(terms, size, dtype) if dtype else 0.  # integers: exact
     because = f'{terms} terms of size {size:.3g} in {dtype} allow {bound:.3g}'
     torch.testing.assert_close(a, b, rtol=0, atol=bound,
                                msg=lambda m: f'{because}\n{m}')
