@@ -2,7 +2,8 @@
 
 - Text agrees if it is the same but for blanks, numbers in it taken apart.
 - Whole numbers agree if they are equal. Other numbers agree within one in a thousand,
-  or one unit in the last digit shown. Tables are compared cell by cell.
+  or one unit in the last digit shown, or if both are rounding errors, less than 1e-9.
+  Tables are compared cell by cell.
 - Pictures agree if their sizes do (2 %) and their thumbnails, 16x16 pixels of grey (10 %).
 - What goes to stderr, and line numbers in links to source, are not compared.
 
@@ -17,7 +18,7 @@ from itertools import zip_longest
 import numpy as np
 from PIL import Image
 
-RTOL, THUMBNAIL, GREY, SIZE = 1e-3, 16, .1, .02
+RTOL, NOISE, THUMBNAIL, GREY, SIZE = 1e-3, 1e-9, 16, .1, .02
 NUMBER = re.compile(r'(?<![\w.])[-+−]?'                            # a sign, not after a name
                     r'(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?(?:[eE][-+]?\d+)?'
                     r'|(?<![\w.])[-+−]?\.\d+(?:[eE][-+]?\d+)?')
@@ -45,11 +46,14 @@ def same_number(a, b, rtol=None):
     (False, True, False)
     >>> same_number('46.4', '774.0', .05), same_number('100', '104', .05)
     (False, True)
+    >>> same_number('5e-14', '-2e-16'), same_number('5e-14', '2e-8')
+    (True, False)
     """
     (x, unit), (y, other) = value(a), value(b)
     if rtol is None:
         if not unit and not other: return x == y
         rtol = RTOL
+    if max(abs(x), abs(y)) < NOISE: return True
     unit = min(u for u in (unit, other) if u) if unit or other else 0
     return abs(x - y) <= (rtol*max(abs(x), abs(y)) + unit)*(1 + 1e-9)
 
