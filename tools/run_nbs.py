@@ -61,14 +61,14 @@ def stale(fn, nb):
 
 
 def run_nb(fn, skip_flags, check=False, timeout=None):
-    "Whether every cell of `fn` ran and, with `check`, gave what is stored; without, the new outputs are stored."
+    "Exit status: 0 if every cell ran, 1 if one failed, 2 if with `check` one gave something else than is stored."
     try: nb = execute(fn, skip_flags, timeout=timeout)
-    except Exception: return False
-    if nb is None: return True
-    if not check: write_nb(nb, fn); return True
+    except Exception: return 1
+    if nb is None: return 0
+    if not check: write_nb(nb, fn); return 0
     wrong = list(stale(fn, nb))
     if wrong: print('\n'.join(wrong))
-    return not wrong
+    return 2 if wrong else 0
 
 
 def run_apart(fn, flags, check, timeout):
@@ -92,13 +92,13 @@ def main(path: str = None,  # notebook or folder to run, default `nbs_path`
     skip_flags = set(cfg.tst_flags.split()) - set(flags.split())
     files = [o.absolute() for o in sorted(nbglob(path, as_path=True))]
     if not files: sys.exit(f'path: expected a notebook or a folder of notebooks, got {path}')
-    if len(files) == 1: sys.exit(not run_nb(files[0], skip_flags, check, timeout))
+    if len(files) == 1: sys.exit(run_nb(files[0], skip_flags, check, timeout))
     failed = []
     with ThreadPoolExecutor(n_workers) as pool:
         runs = {pool.submit(run_apart, f, flags, check, timeout): f.relative_to(cfg.nbs_path.absolute()) for f in files}
         for done in as_completed(runs):
             status, text, seconds = done.result()
-            print(f'{"FAILED" if status else "ok":6} {seconds:5.0f} s  {runs[done]}\n{text}'.rstrip(), flush=True)
+            print(f'{["ok", "FAILED", "STALE"][status] if status in (0, 1, 2) else "DIED":6} {seconds:5.0f} s  {runs[done]}\n{text}'.rstrip(), flush=True)
             if status: failed.append(str(runs[done]))
     print(f'{len(files) - len(failed)} of {len(files)} notebooks ' + ('give what they store' if check else 'were run and stored'))
     if failed: sys.exit('failed: ' + ', '.join(sorted(failed)))
