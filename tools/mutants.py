@@ -6,7 +6,7 @@ defines the function, in a copy of the tree, and exported. Then that notebook is
 whose checks name the function, until one of them notices: a cell fails, or what it gives is not what
 is stored. `results/mutants.json` has a row for each.
 
-    python tools/mutants.py                  forty chosen mutants and a sample drawn with a seed
+    python tools/mutants.py                  forty chosen functions and a sample, changes drawn with a seed
     python tools/mutants.py --only em.steps  mutants of some functions, printed and not stored
     python tools/mutants.py --show em.steps  the changes that could be made there, and nothing else
 """
@@ -30,12 +30,27 @@ from nbdev.doclinks import nbglob
 from nbdev.process import NBProcessor
 
 CHOSEN = '''
-'''.split()
+models.patch:log_normal models.patch:patch_score models.patch:log_posterior_location models.patch:embed
+models.mixture:PatchMixture.score models.mixture:PatchMixture.log_evidence models.mixture:PatchMixture.coverage
+models.mixture:PatchMixture.energy models.mixture:PatchMixture.sample models.mixture:windows
+em.steps:weighted_patch_sum em.steps:PatchMixture.chunk_stats em.steps:PatchMixture.m_step em.steps:SufficientStats.__add__
+em.driver:has_converged em.recentre:PatchMixture.recentred em.repair:PatchMixture.restarted em.algorithms:growing_sets
+features.pooling:accuracy features.pooling:max_pool features.classifiers:LinearSVM.fit features.classifiers:gaussian_ridge
+features.patch_codes:patch_norm features.patch_codes:unit_shapes features.whitened:triangle features.whitened:Layer.features
+images.arrays:as_images images.arrays:raw_batches images.preprocess:PatchZCA.fit images.preprocess:sphere_rows
+images.preprocess:orientation_channels backends.fast:fft_score backends.fast:unfold_score backends.fast:paper_stats
+models.gaussian:GaussianMixture.log_density models.gaussian:GaussianMixture.m_step
+models.stationary:StationaryMixture.log_density models.shifted:ShiftedMixture.by_shift
+estimator:CALM.bic estimator:CALM.to_conv2d
+'''.split()    # functions; which change is made in them, the seed decides
+EQUIVALENT = {    # function, old and new: changes that leave what is computed as it is, and why
+}
 REDUCE = {'sum', 'mean', 'logsumexp', 'softmax', 'log_softmax', 'amax', 'amin', 'max', 'min', 'argmax', 'argmin', 'norm',
           'cumsum', 'flatten', 'unflatten', 'cat', 'stack', 'concat', 'var', 'std', 'unsqueeze', 'squeeze', 'select', 'flip',
           'transpose', 'movedim', 'diff', 'roll', 'index_select', 'gather', 'topk', 'sort', 'unbind', 'prod', 'all', 'any'}
 TURNED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div, ast.Pow: ast.Mult}
 SHIFTED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+REVERSED = SHIFTED | {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}    # for fractions, which are hardly ever equal
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,8 @@ def changes(node, is_axis):
         if type(node.op) in (ast.Add, ast.Mult): yield 'dropped', node.right
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub): yield 'sign', node.operand
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in SHIFTED:
-        yield 'comparison', ast.Compare(node.left, [SHIFTED[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+        fraction = any(isinstance(n, ast.Constant) and type(n.value) is float for n in [node.left, node.comparators[0]])
+        yield 'comparison', ast.Compare(node.left, [(REVERSED if fraction else SHIFTED)[type(node.ops[0])](), *node.ops[1:]], node.comparators)
 
 
 def nodes(function):
@@ -195,7 +211,7 @@ def testers(mutant, most):
     "The notebook that defines a function, then those whose checks name it, nearest first."
     cfg = get_config()
     files = [p.relative_to(cfg.nbs_path).as_posix() for p in sorted(nbglob(cfg.nbs_path, as_path=True))]
-    name = mutant.name.partition('#')[0].rpartition(':')[2].rpartition('.')[2]
+    name = function_of(mutant).rpartition(':')[2].rpartition('.')[2]
     def named(f):
         cells = NBProcessor(cfg.nbs_path/f, rm_directives=False).nb.cells
         return any(re.search(rf'\b{re.escape(name)}\b', c.source) for c in cells if c.cell_type == 'code' and
@@ -205,12 +221,23 @@ def testers(mutant, most):
     return [mutant.notebook, *others][:most]
 
 
+def function_of(mutant): return mutant.name.partition('#')[0]
+
+
+def chosen(found, seed):
+    "A mutant of each chosen function."
+    by_function = {}
+    for m in found: by_function.setdefault(function_of(m), []).append(m)
+    if gone := [c for c in CHOSEN if c not in by_function]: sys.exit(f'CHOSEN: expected exported functions, got {", ".join(gone)}')
+    return [random.Random(f'{seed} {c}').choice(by_function[c]) for c in CHOSEN]
+
+
 def sample(found, n, seed):
     "`n` mutants, at most one a function until every function has one."
     draw = random.Random(seed)
     by_function = {}
-    for m in draw.sample(found, len(found)): by_function.setdefault(m.name.partition('#')[0], []).append(m)
-    rounds = [ms for ms in by_function.values()]
+    for m in draw.sample(found, len(found)): by_function.setdefault(function_of(m), []).append(m)
+    rounds = list(by_function.values())
     order = [ms[i] for i in range(max(map(len, rounds), default=0)) for ms in rounds if i < len(ms)]
     return order[:n]
 
@@ -218,7 +245,7 @@ def sample(found, n, seed):
 @call_parse
 def main(only: str = None,  # break functions whose name begins so, and print what notices; nothing is stored
          show: str = None,  # list the changes that can be made in functions whose name begins so
-         n: int = 200,      # size of the sample
+         n: int = 120,      # size of the sample
          seed: int = 0,     # of the sample
          most: int = 4,     # notebooks run for a mutant at most
          limit: int = 600,  # seconds a notebook may take
@@ -226,17 +253,16 @@ def main(only: str = None,  # break functions whose name begins so, and print wh
     "Break functions, one at a time, and list which notebook notices."
     cfg = get_config()
     sys.path.insert(0, str(cfg.config_path))
-    found = [m for p in sorted(nbglob(cfg.nbs_path, as_path=True)) for m in mutants_of(p.absolute(), cfg.nbs_path.absolute())]
+    found = [m for p in sorted(nbglob(cfg.nbs_path, as_path=True)) for m in mutants_of(p.absolute(), cfg.nbs_path.absolute())
+             if (function_of(m), m.old, m.new) not in EQUIVALENT]
     if show is not None:
         for m in found:
             if m.name.startswith(show): print(f'{m.name:50} {m.change:10} {m.old!r} -> {m.new!r}')
         return
-    by_name = {m.name: m for m in found}
-    gone = [c for c in CHOSEN if c not in by_name]
-    if gone: sys.exit(f'CHOSEN: expected functions that exist, got {gone}')
-    chosen = [by_name[c] for c in CHOSEN]
     if only is not None: lists = dict(sample=sample([m for m in found if m.name.startswith(only)], n, seed))
-    else: lists = dict(chosen=chosen, sample=sample([m for m in found if m not in chosen], n, seed))
+    else:
+        first = chosen(found, seed)
+        lists = dict(chosen=first, sample=sample([m for m in found if m not in first], n, seed))
     start, rows = time.time(), {}
     with tempfile.TemporaryDirectory() as folder:
         tree = Copy(Path(folder), limit)
@@ -248,5 +274,5 @@ def main(only: str = None,  # break functions whose name begins so, and print wh
     for part, rs in rows.items(): print(f'{part}: {sum(r["notices"] is not None for r in rs)} of {len(rs)} noticed')
     if only is None:
         from calm_nb.reports import provenance, save_result
-        save_result(Path(out)/'mutants.json', dict(rows, changes=len(found), functions=len({m.name.partition('#')[0] for m in found}),
-                                                   seed=seed, seconds=round(time.time() - start, 1), **provenance()))
+        save_result(Path(out)/'mutants.json', dict(rows, changes=len(found), functions=len(set(map(function_of, found))), seed=seed,
+                                                   provenance=dict(command='python tools/mutants.py', tiny=False, seconds=round(time.time() - start, 1)) | provenance()))
