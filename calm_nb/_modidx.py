@@ -1025,4 +1025,7 @@ d = { 'settings': { 'branch': 'main',
                                  'calm_nb.reports.save_result': ('2_library/reports.html#save_result', 'calm_nb/reports.py'),
                                  'calm_nb.reports.save_run_of': ('2_library/reports.html#save_run_of', 'calm_nb/reports.py'),
                                  'calm_nb.reports.table': ('2_library/reports.html#table', 'calm_nb/reports.py'),
-                                 'calm_nb.reports.unpack': ('2_library/reports.html#unpack', 'calm_nb/reports.py')}}}
+                                 'calm_nb.reports.unpack': ('2_library/reports.html#unpack', 'calm_nb/reports.py')},
+            'calm_nb.testing': { 'calm_nb.testing._numbers': ('2_library/testing.html#_numbers', 'calm_nb/testing.py'),
+                                 'calm_nb.testing.assert_same': ('2_library/testing.html#assert_same', 'calm_nb/testing.py'),
+                                 'calm_nb.testing.rounding': ('2_library/testing.html#rounding', 'calm_nb/testing.py')}}}
