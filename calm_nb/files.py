@@ -19,7 +19,7 @@ from torch import Tensor
 
 # %% ../nbs/2_library/03_files.ipynb #8c8dc7b8
 def _remove_abandoned(prefix:Path):
-    "Remove temporary folders named `prefix`, process, random digits whose process is dead."
+    "Remove temporary folders (prefix, process, random digits) of dead processes."
     if os.name != 'posix': return    # elsewhere os.kill(pid, 0) ends the process
     for f in prefix.parent.glob(glob.escape(prefix.name) + '*'):
         number = re.fullmatch('([0-9]+)-[0-9a-f]{8}', f.name[len(prefix.name):])
@@ -33,23 +33,25 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', errno.ENOSPC)}
 
 def _code(e:Exception)->int|None:
     "Number of the system's error behind `e`, as far as it tells."
-    told = re.search(r'code: (\d+)', str(e))    # safetensors' errors
-    if re.search('requested and [0-9]+ written', str(e)): return errno.ENOSPC    # NumPy's
-    return int(told[1]) if told else getattr(e, 'errno', None)
+    told = re.search(r'(?:code:|os error) (\d+)', str(e))    # of safetensors
+    if told: return int(told[1])
+    if re.search(r'requested and \d+ written', str(e)): return errno.ENOSPC  # NumPy
+    return getattr(e, 'errno', None)
 
+# %% ../nbs/2_library/03_files.ipynb #36431c3f
 def _no_room(e:Exception, path:Path, size:int|None, written:int)->OSError:
     need = f'{size:,} bytes' if size else f'more than {written:,} bytes'
     kept = 'the old file is whole' if path.exists() else 'nothing was written'
-    free, code = shutil.disk_usage(path.parent).free, _code(e)
-    new = OSError(f'{path}: expected room for {need}, got "{os.strerror(code)}" with '
-                  f'{free:,} bytes free; make room or name another folder; {kept}')
-    new.errno = code
+    why, free = getattr(e, 'strerror', None) or e, shutil.disk_usage(path.parent).free
+    new = OSError(f'{path}: expected room for {need}, got "{why}", {free:,} bytes '
+                  f'free; make room or name another folder; {kept}')
+    new.errno = _code(e)
     return new
 
 # %% ../nbs/2_library/03_files.ipynb #e808359c
 @contextmanager
 def atomic_write(path:str|Path, # file to write; if it is a link, what it points to
-                 size:int|None=None, # bytes it will take, for the error if they do not fit
+                 size:int|None=None, # bytes it will take, for the error
                 ):
     "A path in a temporary folder next to `path`, renamed to it on success."
     path = Path(os.path.realpath(path))
@@ -65,9 +67,10 @@ def atomic_write(path:str|Path, # file to write; if it is a link, what it points
         written = tmp.stat().st_size if tmp.exists() else 0
         if _code(e) in _FULL: raise _no_room(e, path, size, written) from e
         if isinstance(e, OSError): raise
-        raise OSError(f'{path}: expected to write it, got {e}; try another folder') from e
+        raise OSError(f'{path}: cannot be written ({e}); name another') from e
     finally: shutil.rmtree(tmp.parent, ignore_errors=True)
 
+# %% ../nbs/2_library/03_files.ipynb #701fb368
 def _publish(tmp:Path, path:Path):
     "Bytes on disk, the permissions of a new file, the rename."
     new = tmp.with_name('new')
@@ -85,16 +88,17 @@ def _checksum(tensors:dict, text:str)->str:
         crc = zlib.crc32(v.reshape(-1).view(torch.uint8).numpy(), crc)
     return str(crc)
 
+# %% ../nbs/2_library/03_files.ipynb #cd757251
 def save_tensors(path:str|Path, # file to write
                  tensors:dict, # name: tensor
-                 meta:dict, # anything JSON can hold; its entry kind says what the file is
+                 meta:dict, # JSON; its entry kind says what the file is
                 ):
     "Write tensors and what belongs to them, whole or not at all."
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     crc = _checksum(tensors, json.dumps(meta, sort_keys=True))
     text = json.dumps(meta | dict(crc=crc), sort_keys=True)
     size = sum(v.nbytes for v in tensors.values()) + len(text)
-    with atomic_write(path, size) as tmp: save_file(tensors, tmp, dict(calm_nb=text))
+    with atomic_write(path, size) as tmp: save_file(tensors, tmp, {'calm_nb': text})
 
 # %% ../nbs/2_library/03_files.ipynb #6bae062a
 MOST_NESTED = 16 # objects within objects in the text of a file
@@ -103,13 +107,14 @@ def _depth(v:object)->int:
     inner = v.values() if isinstance(v, dict) else v if isinstance(v, list) else ()
     return 1 + max(map(_depth, inner), default=0)
 
+# %% ../nbs/2_library/03_files.ipynb #eca07e1a
 def _read(path:Path, kind:str)->tuple[dict,dict]:
     "Tensors and meta of a file; whatever is wrong with it raises an exception."
     with safe_open(path, 'pt') as f:
         held = f.metadata() or {}
         meta = json.loads(held.get('calm_nb', '{}'))
         if not isinstance(meta, dict) or meta.get('kind') != kind: return {}, {}
-        if _depth(meta) > MOST_NESTED: raise ValueError('its text is nested too deeply')
+        if _depth(meta) > MOST_NESTED: raise ValueError('text is nested too deeply')
         tensors = {k: f.get_tensor(k) for k in f.keys()}
     crc = meta.pop('crc', None)
     text = json.dumps(meta, sort_keys=True) if crc else held['calm_nb']
@@ -123,18 +128,18 @@ def load_tensors(path:str|Path, # file to read
                  schema:dict|None=None, # what its fields must be, see check_fields
                 )->tuple[dict,dict]: # tensors by name, meta
     "Read a file of `save_tensors`; `ValueError` if it is damaged or of another kind."
-    if not (path := Path(path)).is_file():
-        what = 'is no file' if path.exists() else 'does not exist'
-        raise FileNotFoundError(f'path: expected a {kind} file, got {path}, which {what}')
-    remedy = 'delete it or name another'
+    path, expected, remedy = Path(path), f'expected a {kind} file', 'name another'
+    if not path.is_file():
+        what = f'{path}, which {"is no file" if path.exists() else "does not exist"}'
+        raise FileNotFoundError(f'path: {expected}, got {what}; {remedy}')
     try:
         tensors, meta = _read(path, kind)
         if schema and meta: check_fields(tensors, meta, schema)
     except (SafetensorError, ValueError, OSError, RecursionError, MemoryError) as e:
-        raise ValueError(f'{path}: expected a {kind} file, got one that is damaged or of '
-                         f'another format ({e}); {remedy}') from e
+        raise ValueError(f'{path}: {expected}, got one that is damaged or of '
+                         f'another format ({e}); delete it or {remedy}') from e
     if meta: return tensors, meta
-    raise ValueError(f'{path}: expected a {kind} file, got one of another kind; {remedy}')
+    raise ValueError(f'{path}: {expected}, got one of another kind; {remedy}')
 
 # %% ../nbs/2_library/03_files.ipynb #df76628f
 _FLOATS = (torch.float32, torch.float64)
@@ -143,7 +148,7 @@ def _refuse(name:str, expected:str, got:object):
     raise ValueError(f'{name}: expected {expected}, got {str(got)[:80]}')
 
 def _fits(size:int, expected:int|str|None, sizes:dict)->bool:
-    "Whether a size is the expected one; a new name stands for this size from now on."
+    "Whether a size is the expected one; a new name stands for it from now on."
     if isinstance(expected, str): expected = sizes.setdefault(expected, size)
     return expected is None or size == expected
 
@@ -154,7 +159,7 @@ def _range(low:float, high:float)->str:
 @dataclass(frozen=True)
 class TensorField:
     "What a tensor in a file must be."
-    shape:tuple|None=None # of sizes, of names for sizes, or None for any; None: any shape
+    shape:tuple|None=None # of sizes, names of sizes, or None for any size
     dtypes:tuple=_FLOATS # one of these
     low:float=-math.inf # least value
     high:float=math.inf # largest value
@@ -167,16 +172,17 @@ class TensorField:
         _check_shape(name, self.shape, tuple(t.shape), sizes)
         if t.dtype not in self.dtypes: _refuse(name, self.dtypes, t.dtype)
         if t.isnan().any(): _refuse(name, 'numbers', 'NaN')
-        if self.finite and not t.isfinite().all(): _refuse(name, 'finite numbers', 'infinity')
-        if t.numel() and not (self.low <= t.min() and t.max() <= self.high):
-            _refuse(name, _range(self.low, self.high), f'{t.min():g} to {t.max():g}')
+        if self.finite and t.isinf().any(): _refuse(name, 'finite numbers', 'inf')
+        if t.numel() and not self.low <= t.min() <= t.max() <= self.high:
+            _refuse(name, _range(self.low, self.high), _range(t.min(), t.max()))
         if self.rule and not self.rule[1](t): _refuse(name, self.rule[0], 'others')
 
 # %% ../nbs/2_library/03_files.ipynb #fa206400
 def _check_shape(name:str, expected:tuple|None, got:tuple, sizes:dict):
     if expected is None: return
-    if len(got) != len(expected) or not all(_fits(g, e, sizes) for g, e in zip(got, expected)):
-        _refuse(name, f'shape {tuple(sizes.get(e, e) for e in expected)}', got)
+    fits = [_fits(g, e, sizes) for g, e in zip(got, expected)]
+    if len(got) == len(expected) and all(fits): return
+    _refuse(name, f'shape {tuple(sizes.get(e, e) for e in expected)}', got)
 
 # %% ../nbs/2_library/03_files.ipynb #44984bf1
 @dataclass(frozen=True)
@@ -198,7 +204,7 @@ class JSONField:
         if v is None and self.none: return
         kinds = (int, float) if self.kind is float else (self.kind,)
         if type(v) not in kinds: _refuse(name, self.kind.__name__, repr(v))
-        if self.choices and v not in self.choices: _refuse(name, f'one of {self.choices}', v)
+        if self.choices and v not in self.choices: _refuse(name, self.choices, v)
         if self.kind in (int, float): _check_number(name, v, self.low, self.high)
         if self.kind in (list, dict): _check_entries(self, name, v, sizes)
         if self.rule and not self.rule[1](v): _refuse(name, self.rule[0], v)
@@ -208,13 +214,16 @@ def _check_number(name:str, v:int|float, low:float, high:float):
     if not math.isfinite(v): _refuse(name, 'a finite number', v)
     if not low <= v <= high: _refuse(name, _range(low, high), v)
 
+# %% ../nbs/2_library/03_files.ipynb #c58b5fb5
 def _check_entries(field:JSONField, name:str, v:list|dict, sizes:dict):
     if isinstance(v, list) and not _fits(len(v), field.size, sizes):
         _refuse(name, f'{sizes.get(field.size, field.size)} entries', len(v))
     named = v.items() if isinstance(v, dict) else enumerate(v)
-    for k, entry in named if field.each else (): field.each.check(f'{name}.{k}', entry, sizes)
+    for k, entry in named if field.each else ():
+        field.each.check(f'{name}.{k}', entry, sizes)
     _check_named(v, field.fields or {}, sizes, f'{name}.')
 
+# %% ../nbs/2_library/03_files.ipynb #b56cc8d1
 def _check_named(held:dict, fields:dict, sizes:dict, prefix:str='')->set:
     "Check all fields of one holder, and return the names that were found."
     found = set()
@@ -229,12 +238,12 @@ def _check_named(held:dict, fields:dict, sizes:dict, prefix:str='')->set:
 # %% ../nbs/2_library/03_files.ipynb #8ecd220b
 def check_fields(tensors:dict, # name: tensor
                  meta:dict, # the text of the file
-                 schema:dict, # name: TensorField or JSONField; a * in a name is a wildcard
+                 schema:dict, # name: TensorField or JSONField; * is any text
                  **sizes:int, # sizes that are known, by name
                 )->dict: # all sizes by name
-    "Check what a file holds against `schema`; `ValueError` names the first field that is wrong."
+    "Check what a file holds; `ValueError` names the first field that is wrong."
     of = lambda kind: {k: f for k, f in schema.items() if isinstance(f, kind)}
     _check_named(meta, of(JSONField), sizes)
     found = _check_named(tensors, of(TensorField), sizes)
-    if more := sorted(tensors.keys() - found): _refuse(more[0], 'no such tensor', 'one')
+    for name in tensors.keys() - found: _refuse(name, 'no such tensor', 'one')
     return sizes
