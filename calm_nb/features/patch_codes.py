@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from ..estimator import CALM
+from ..images.patches import cut_patches
 from ..models.patch import conv2d
 
 # %% ../../nbs/2_library/23_patch_codes.ipynb #af2ae86c
@@ -43,7 +44,7 @@ def sample_patches(x:Tensor, # images, (N,C,H,W)
     places = (norm > BLANK*(EPSILON*x.shape[1]*L*L)**.5).nonzero()
     if not len(places): raise ValueError('x: expected images with some contrast, got none with a patch that is not blank; check the range of the pixels (0..1)')
     places = places[torch.randint(len(places), (n,), generator=g)]
-    p = torch.stack([x[i, :, r:r+L, c:c+L]/norm[i,r,c] for i, r, c in places.tolist()])
+    p = cut_patches(x, places, L)/norm[tuple(places.T)].view(-1,1,1,1)
     return p - p.mean((1,2,3), keepdim=True)
 
 # %% ../../nbs/2_library/23_patch_codes.ipynb #889c521e

@@ -32,10 +32,11 @@ class Labelled(NamedTuple):
 
     def part(self, n:int, n_test:int)->'Labelled':
         "The first `n` and `n_test` images of its parts."
-        return Labelled(self.name, self.x[:n], self.y[:n], self.x_test[:n_test], self.y_test[:n_test])
+        return Labelled(self.name, self.x[:n], self.y[:n], self.x_test[:n_test],
+                        self.y_test[:n_test])
 
     def validation(self, n:int)->'Labelled':
-        "The training part alone, its last `n` images held out to make choices with."
+        "The training part alone, its last `n` images held out for choices."
         name = f'{self.name}, {n} training images held out'
         return Labelled(name, self.x[:-n], self.y[:-n], self.x[-n:], self.y[-n:])
 
@@ -43,18 +44,20 @@ class Labelled(NamedTuple):
 def load_digits(n_test:int=500, # images in the test part
                 seed:int=0 # of the split
                )->Labelled:
-    "scikit-learn's 8x8 digits in 0..1; the split is stratified and depends on `seed` alone."
+    "scikit-learn's 8x8 digits in 0..1, in a stratified split."
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
     x, y = load_digits(return_X_y=True)
     x = (x/16).astype(np.float32).reshape(-1,1,8,8)
-    x, xt, y, yt = train_test_split(x, y, test_size=n_test, stratify=y, random_state=seed)
+    x, xt, y, yt = train_test_split(x, y, test_size=n_test, stratify=y,
+                                    random_state=seed)
     return Labelled('digits', *map(torch.as_tensor, (x, y, xt, yt)))
 
 # %% ../../nbs/2_library/05_datasets.ipynb #e8436a95
 def data_root(data:str|Path|None=None)->Path:
     "Folder of the data sets: `data`, else $CALM_NB_DATA, else ~/.cache/calm_nb."
-    return Path(data or os.environ.get('CALM_NB_DATA') or '~/.cache/calm_nb').expanduser()
+    return Path(data or os.environ.get('CALM_NB_DATA')
+                or '~/.cache/calm_nb').expanduser()
 
 # %% ../../nbs/2_library/05_datasets.ipynb #7c5144b9
 def _addresses(cls:type, # a data set of torchvision
@@ -62,15 +65,16 @@ def _addresses(cls:type, # a data set of torchvision
     "Where its files can be fetched, as far as it tells."
     held = [getattr(cls, k) for k in dir(cls)]
     flat = [v for h in held for v in (h if isinstance(h, list) else [h])]
-    found = [v for v in flat if isinstance(v, str) and v.startswith(('http', 'file:'))]
+    found = [v for v in flat if isinstance(v, str)
+             and v.startswith(('http', 'file:'))]
     return ' or '.join(dict.fromkeys(found)) or 'its files'
 
 def _not_there(name:str, cls:type, folder:Path, e:Exception)->FileNotFoundError:
     why = ' '.join(f'{type(e).__name__}: {e}'.split())[:300]
     return FileNotFoundError(
-        f'{name}: expected its files in {folder}, got none, and the download failed ({why}); '
-        f'fetch {_addresses(cls)} by hand and unpack it there, or name the folder that holds '
-        f'{folder.name} with --data or $CALM_NB_DATA')
+        f'{name}: expected its files in {folder}, got none, and the download '
+        f'failed ({why}); fetch {_addresses(cls)} by hand and unpack it there, or '
+        f'name the folder that holds {folder.name} with --data or $CALM_NB_DATA')
 
 # %% ../../nbs/2_library/05_datasets.ipynb #f3bfaa1f
 def _download_mnist(root:Path):
@@ -87,21 +91,24 @@ def _download_mnist(root:Path):
 
 # %% ../../nbs/2_library/05_datasets.ipynb #96cb7268
 def _read_mnist(root:Path, train:bool)->tuple[Tensor,Tensor]:
-    "One part of MNIST as bytes, (N,1,28,28), and labels; `ValueError` if a file is damaged."
+    "One part of MNIST as bytes, (N,1,28,28), and labels."
     from torchvision.datasets import MNIST
     n, where = 60000 if train else 10000, f'in {root}/MNIST/raw'
     remedy = 'delete the folder and run again'
     try: d = MNIST(root, train=train, download=False)
     except Exception as e:
-        raise ValueError(f'MNIST: expected whole files {where}, got one that cannot be read '
-                         f'({type(e).__name__}: {e}); {remedy}') from e
+        raise ValueError(f'MNIST: expected whole files {where}, got one that '
+                         f'cannot be read ({type(e).__name__}: {e}); '
+                         f'{remedy}') from e
     x, y = d.data, d.targets
-    if x.shape == (n,28,28) and y.shape == (n,) and 0 <= y.min() <= y.max() <= 9: return x[:,None], y
-    raise ValueError(f'MNIST: expected {n} images of 28x28 with labels 0 to 9 {where}, got '
-                     f'{tuple(x.shape)} and {tuple(y.shape)}; {remedy}')
+    if x.shape == (n,28,28) and y.shape == (n,) and 0 <= y.min() <= y.max() <= 9:
+        return x[:,None], y
+    raise ValueError(f'MNIST: expected {n} images of 28x28 with labels 0 to 9 '
+                     f'{where}, got {tuple(x.shape)} and {tuple(y.shape)}; '
+                     f'{remedy}')
 
 # %% ../../nbs/2_library/05_datasets.ipynb #b1388197
-def load_mnist(data:str|Path|None=None, # folder that holds MNIST/raw; see `data_root`
+def load_mnist(data:str|Path|None=None, # folder that holds MNIST/raw
                download:bool=True, # fetch it if it is not there
               )->Labelled:
     "MNIST: 60,000 and 10,000 images of 28x28 bytes."
@@ -110,12 +117,12 @@ def load_mnist(data:str|Path|None=None, # folder that holds MNIST/raw; see `data
     missing = [n for n in names if not (root/'MNIST'/'raw'/n).exists()]
     if missing and download: _download_mnist(root)
     elif missing: raise FileNotFoundError(
-        f'MNIST: expected {missing[0]} in {root}/MNIST/raw, got no such file; allow the '
-        f'download, or name another folder')
+        f'MNIST: expected {missing[0]} in {root}/MNIST/raw, got no such file; '
+        f'allow the download, or name another folder')
     return Labelled('MNIST', *_read_mnist(root, True), *_read_mnist(root, False))
 
 # %% ../../nbs/2_library/05_datasets.ipynb #01752fc3
-def photographs(data:str|Path|None=None, # folder that holds bsds/; None: the bundled two
+def photographs(data:str|Path|None=None, # folder of bsds/; None: bundled ones
                 part:str='train', # 'train' or 'test'
                 colour:bool=False,
                )->list: # of byte arrays (H,W,C)
@@ -123,16 +130,20 @@ def photographs(data:str|Path|None=None, # folder that holds bsds/; None: the bu
     if data is None: return _bundled(part, colour)
     where = data_root(data)/'bsds'/part
     files = sorted(where.glob('*.jpg'))
-    if not files: raise FileNotFoundError(f'photographs: expected *.jpg in {where}, got none; '
-                                          f'put them there, or leave `data` out for the bundled ones')
-    return [np.ascontiguousarray(read_image(f, colour).permute(1,2,0)) for f in files]
+    if not files:
+        raise FileNotFoundError(f'photographs: expected *.jpg in {where}, got '
+                                f'none; put them there, or leave `data` out for '
+                                f'the bundled ones')
+    return [np.ascontiguousarray(read_image(f, colour).permute(1,2,0))
+            for f in files]
 
 def _bundled(part:str, colour:bool)->list:
     from PIL import Image
     from sklearn.datasets import load_sample_images
     side = slice(0, 480) if part == 'train' else slice(480, None)
-    images = [Image.fromarray(np.ascontiguousarray(im[:, side])) for im in load_sample_images().images]
-    return [np.asarray(im.convert('RGB' if colour else 'L')).reshape(im.height, im.width, -1) for im in images]
+    cut = [np.ascontiguousarray(im[:, side]) for im in load_sample_images().images]
+    images = [Image.fromarray(im).convert('RGB' if colour else 'L') for im in cut]
+    return [np.asarray(im).reshape(im.height, im.width, -1) for im in images]
 
 # %% ../../nbs/2_library/05_datasets.ipynb #15659c57
 def _cifar10_batches(root:Path)->Labelled:
@@ -140,16 +151,17 @@ def _cifar10_batches(root:Path)->Labelled:
     from torchvision.datasets import CIFAR10
     try: parts = [CIFAR10(root, train=train) for train in (True, False)]
     except Exception as e:
-        raise ValueError(f'CIFAR-10: expected whole files in {root/CIFAR10.base_folder}, got '
-                         f'some that are missing or damaged ({e}); delete them, fetch {CIFAR10.url} '
-                         f'and unpack it in {root}') from e
+        raise ValueError(f'CIFAR-10: expected whole files in '
+                         f'{root/CIFAR10.base_folder}, got some that are missing '
+                         f'or damaged ({e}); delete them, fetch {CIFAR10.url} and '
+                         f'unpack it in {root}') from e
     x = [torch.as_tensor(p.data).permute(0,3,1,2).contiguous() for p in parts]
     y = [torch.as_tensor(p.targets) for p in parts]
     return Labelled('CIFAR-10', x[0], y[0], x[1], y[1])
 
 # %% ../../nbs/2_library/05_datasets.ipynb #aaeedf42
 def _classes(folder:Path, names:list)->tuple[Tensor,Tensor]:
-    "All pictures below folder/class as bytes (N,3,32,32), and the numbers of their classes."
+    "Pictures below folder/class as bytes (N,3,32,32), and their classes."
     x = [torch.stack([*ImageFiles(folder/c, colour=True)]) for c in names]
     sizes = torch.tensor([len(v) for v in x])
     return torch.cat(x), torch.arange(len(names)).repeat_interleave(sizes)
@@ -167,17 +179,19 @@ def load_cifar10(data:str|Path|None=None # folder that holds it; see `data_root`
     "CIFAR-10 from cifar-10-batches-py, else its JPEG copy from cifar10-jpeg."
     root = data_root(data)
     if (root/'cifar-10-batches-py').is_dir(): return _cifar10_batches(root)
-    if (root/'cifar10-jpeg'/'train').is_dir(): return _cifar10_jpeg(root/'cifar10-jpeg')
+    if (root/'cifar10-jpeg'/'train').is_dir():
+        return _cifar10_jpeg(root/'cifar10-jpeg')
     from torchvision.datasets import CIFAR10
     raise FileNotFoundError(
-        f'CIFAR-10: expected cifar-10-batches-py or cifar10-jpeg in {root}, got neither; fetch '
-        f'{CIFAR10.url} and unpack it there, or name another folder with --data or $CALM_NB_DATA')
+        f'CIFAR-10: expected cifar-10-batches-py or cifar10-jpeg in {root}, got '
+        f'neither; fetch {CIFAR10.url} and unpack it there, or name another folder '
+        f'with --data or $CALM_NB_DATA')
 
 # %% ../../nbs/2_library/05_datasets.ipynb #87c709a4
 def two_photographs(root:Path, # folder to write to
                     n:int=60, # training pictures per class
                    )->Path:
-    "A stand-in for CIFAR-10: squares of 32x32 pixels of scikit-learn's two photographs."
+    "A stand-in for CIFAR-10: 32x32 pixels cut from scikit-learn's two photographs."
     from PIL import Image
     from sklearn.datasets import load_sample_images
     g = torch.Generator().manual_seed(0)
@@ -187,22 +201,25 @@ def two_photographs(root:Path, # folder to write to
             folder.mkdir(parents=True)
             for i in range(m):
                 r, c = torch.randint(300, (2,), generator=g).tolist()
-                Image.fromarray(im[r:r+64, c:c+64]).resize((32, 32)).save(folder/f'{i:04d}.jpg')
+                small = Image.fromarray(im[r:r+64, c:c+64]).resize((32, 32))
+                small.save(folder/f'{i:04d}.jpg')
     return root
 
 # %% ../../nbs/2_library/05_datasets.ipynb #b5929ec2
 def _check_header(f:io.IOBase, size:int, memory:float=math.inf):
     "`ValueError` unless an array of numbers fills `size` bytes as its header says."
     version = np.lib.format.read_magic(f)
-    if version not in ((1,0), (2,0)): raise ValueError(f'version {version} of the format')
+    if version not in ((1,0), (2,0)):
+        raise ValueError(f'version {version} of the format')
     read = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}')
     shape, _, dtype = read(f)
     if dtype.hasobject: raise ValueError('it holds objects')
     need, there = math.prod(shape)*dtype.itemsize, size - f.tell()
     if min(shape, default=0) < 0 or need != there:
-        raise ValueError(f'its header promises {need:,} bytes, and {there:,} are there')
-    if need > memory: raise ValueError(f'it takes {need:,} bytes, and this machine has '
-        f'{memory:,}; save it as .npy, which is read from the disk')
+        raise ValueError(f'its header promises {need:,} bytes, but holds {there:,}')
+    if need > memory:
+        raise ValueError(f'it takes {need:,} bytes, and this machine has '
+                         f'{memory:,}; save it as .npy, read from the disk')
 
 # %% ../../nbs/2_library/05_datasets.ipynb #4835e892
 def _memory()->float:
@@ -218,30 +235,37 @@ def _read_npy(path:Path)->np.ndarray:
 def _read_npz(path:Path)->np.ndarray:
     with zipfile.ZipFile(path) as z:
         names = [n[:-4] for n in z.namelist() if n.endswith('.npy')]
-        chosen = [n for n in ('images', 'x', 'X') if n in names] or names*(len(names) == 1)
-        if not chosen: raise ValueError(f'expected an array called images or x, got '
-                                        f'{", ".join(names) or "nothing"}; rename it')
+        chosen = [n for n in ('images', 'x', 'X')
+                  if n in names] or names*(len(names) == 1)
+        if not chosen:
+            raise ValueError(f'expected an array called images or x, got '
+                             f'{", ".join(names) or "nothing"}; rename it')
         info = z.getinfo(f'{chosen[0]}.npy')
         with z.open(info) as f: _check_header(f, info.file_size, _memory())
-        with z.open(info) as f: return np.lib.format.read_array(f, allow_pickle=False)
+        with z.open(info) as f:
+            return np.lib.format.read_array(f, allow_pickle=False)
 
 # %% ../../nbs/2_library/05_datasets.ipynb #de4cff84
 def _read_array(path:Path)->np.ndarray:
-    "The array of a .npy or .npz file; `ValueError` if it is damaged, lies, or holds objects."
+    "The array of a .npy or .npz file; `ValueError` if it is not as it should be."
     try: return _read_npy(path) if path.suffix == '.npy' else _read_npz(path)
     except Exception as e:    # what a damaged file raises is anyone's guess
-        raise ValueError(f'{path}: expected an array of numbers in a .npy or .npz file, got one '
-                         f'that is damaged or of another format ({e})') from e
+        raise ValueError(f'{path}: expected an array of numbers in a .npy or .npz '
+                         f'file, got one that is damaged or of another format '
+                         f'({e})') from e
 
 # %% ../../nbs/2_library/05_datasets.ipynb #2ae3de9b
-def _natural(data:str|Path|None, crop:int|str|None, skip:bool, colour:bool|None)->Images:
+def _natural(data:str|Path|None, crop:int|str|None, skip:bool,
+             colour:bool|None)->Images:
     where = data_root(data)/'bsds'/'train'
     if where.is_dir(): return ImageFiles(where, crop, skip, colour)
-    return torch.stack([torch.as_tensor(im).permute(2,0,1) for im in photographs(colour=True)])
+    return torch.stack([torch.as_tensor(im).permute(2,0,1)
+                        for im in photographs(colour=True)])
 
 DATA_SETS = dict( # name: images, given the folder of data
     digits=lambda data: load_digits().x, mnist=lambda data: load_mnist(data).x,
-    cifar10=lambda data: load_cifar10(data).x, stl10=lambda data: _of_torchvision('STL10', data))
+    cifar10=lambda data: load_cifar10(data).x,
+    stl10=lambda data: _of_torchvision('STL10', data))
 
 # %% ../../nbs/2_library/05_datasets.ipynb #e86856d9
 def _torchvision_class(name:str)->type|None:
@@ -254,7 +278,8 @@ def _of_torchvision(name:str, data:str|Path|None)->Dataset:
     "A data set of torchvision, built with its defaults, pictures as bytes."
     cls, root = _torchvision_class(name), data_root(data)
     known = signature(cls).parameters
-    options = {k: v for k, v in dict(download=True, loader=read_image).items() if k in known}
+    options = {k: v for k, v in dict(download=True, loader=read_image).items()
+               if k in known}
     try:
         with redirect_stdout(io.StringIO()): return cls(root, **options)
     except Exception as e: raise _not_there(name, cls, root, e) from e
@@ -266,28 +291,31 @@ def open_images(source:str|Path, # folder, .npy or .npz file, or name of a data 
                 colour:bool|None=None, # likewise
                 data:str|Path|None=None, # folder of the data sets
                )->Images: # array, tensor, or `Dataset`
-    "Images by the name of what holds them; nothing in a folder or an array is ever run."
+    "Images by the name of what holds them; no file of yours is ever run."
     path, name = Path(source).expanduser(), str(source)
     if path.is_dir(): return ImageFiles(path, crop, skip, colour)
     if path.exists(): return _opened(path, crop)
     if name == 'natural': return _natural(data, crop, skip, colour)
     found = DATA_SETS.get(name) or _torchvision_class(name)
     if not found: raise FileNotFoundError(
-        f'images: expected a folder, a .npy or .npz file, {", ".join(DATA_SETS)}, natural, or a '
-        f'data set of torchvision, got {source}, which does not exist')
+        f'images: expected a folder, a .npy or .npz file, {", ".join(DATA_SETS)}, '
+        f'natural, or a data set of torchvision, got {source}, which does not '
+        f'exist')
     _no_crop(crop, name)
     return found(data) if name in DATA_SETS else _of_torchvision(name, data)
 
 def _opened(path:Path, crop:int|str|None)->np.ndarray:
     if not path.is_file() or path.suffix not in ('.npy', '.npz'):
-        raise ValueError(f'{path}: expected a folder of pictures, a .npy or a .npz file, got a '
-                         f'file of another kind; of a picture, name the folder')
+        raise ValueError(f'{path}: expected a folder of pictures, a .npy or a .npz '
+                         f'file, got a file of another kind; of a picture, name '
+                         f'the folder')
     _no_crop(crop, path)
     return _read_array(path)
 
 def _no_crop(crop:int|str|None, source:str|Path):
-    if crop: raise ValueError(f'crop: expected a folder of pictures to cut from, got '
-                              f'{source}; cut the array instead')
+    if crop:
+        raise ValueError(f'crop: expected a folder of pictures to cut from, got '
+                         f'{source}; cut the array instead')
 
 # %% ../../nbs/2_library/05_datasets.ipynb #735308c8
 def planted_shapes(L:int=7, # side of a patch
@@ -296,4 +324,5 @@ def planted_shapes(L:int=7, # side of a patch
     "Stripes at 0, 90 and 45 degrees, and rings, each filling its patch."
     a = torch.linspace(-1, 1, L)
     x, y = torch.meshgrid(a, a, indexing='xy')
-    return height*torch.stack([torch.cos(5*t) for t in (y, x, (x+y)/2**.5, torch.hypot(x, y))])[:,None]
+    t = torch.stack([y, x, (x+y)/2**.5, torch.hypot(x, y)])
+    return height*torch.cos(5*t)[:,None]

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 from .arrays import picture_bytes
 
 # %% ../../nbs/2_library/04_folders.ipynb #f53c5f0d
-SUFFIXES = {'.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.pgm', '.ppm'}
-FORMATS = 'PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP', 'PPM' # none of them starts a program
+SUFFIXES = {'.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp',
+            '.pgm', '.ppm'}
+FORMATS = 'PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP', 'PPM' # none starts a program
 
 def read_image(path:str|Path, # of a picture in one of `FORMATS`
                colour:bool|None=None, # None: as the picture is
@@ -27,34 +28,38 @@ def read_image(path:str|Path, # of a picture in one of `FORMATS`
 
 # %% ../../nbs/2_library/04_folders.ipynb #d8860605
 def _common_size(sizes:dict, crop:int|str|None)->tuple[int,int]:
-    "The size that all images can be cut to, or a `ValueError` that names two that differ."
+    "The size all images can be cut to; `ValueError` names two that differ."
     (first, a), *rest = sizes.items()
     h, w = (min(side) for side in zip(*sizes.values()))
     other = next(((f, s) for f, s in rest if s != a), None)
     if crop is None and other:
-        raise ValueError(f'images: expected one size, got {a[0]}x{a[1]} in {first} and '
-                         f'{other[1][0]}x{other[1][1]} in {other[0]}; crop them (crop=64 or '
-                         f'crop="smallest", --crop)')
+        raise ValueError(f'images: expected one size, got {a[0]}x{a[1]} in {first} '
+                         f'and {other[1][0]}x{other[1][1]} in {other[0]}; crop '
+                         f'them (crop=64 or crop="smallest", --crop)')
     if crop in (None, 'smallest'): return h, w
     if type(crop) is int and 1 <= crop <= min(h, w): return crop, crop
-    raise ValueError(f'crop: expected "smallest" or a number from 1 to {min(h, w)}, the side '
-                     f'of the smallest image, got {crop!r}')
+    raise ValueError(f'crop: expected "smallest" or a number from 1 to '
+                     f'{min(h, w)}, the side of the smallest image, got {crop!r}')
 
 # %% ../../nbs/2_library/04_folders.ipynb #40a7bc2b
 class ImageFiles(Dataset):
-    "Image files as bytes, (C,H,W) each; `skipped` lists those that could not be read."
+    "Image files as bytes, (C,H,W) each; `skipped` holds those that cannot be read."
     def __init__(self, folder:str|Path, # searched with all its subfolders
-                 crop:int|str|None=None, # side of the middle to cut out, or 'smallest'
+                 crop:int|str|None=None, # side to cut out, or 'smallest'
                  skip:bool=False, # leave out files that cannot be read
-                 colour:bool|None=None, # all in colour or all grey; None: as they are
+                 colour:bool|None=None, # all in colour, all grey, None: as they are
                 ):
         found, shapes, self.skipped = _found(Path(folder)), {}, {}
         for f in found:
             try: shapes[f] = tuple(read_image(f).shape)
-            except Exception as e: self.skipped[f] = f'{type(e).__name__}: {e}'    # anything
-        if self.skipped and not (skip and shapes): raise _unreadable(self.skipped, len(found))
-        self.files, self.size = [*shapes], _common_size({f: s[1:] for f, s in shapes.items()}, crop)
-        self.colour = any(s[0] == 3 for s in shapes.values()) if colour is None else colour
+            except Exception as e:
+                self.skipped[f] = f'{type(e).__name__}: {e}'    # anything
+        if self.skipped and not (skip and shapes):
+            raise _unreadable(self.skipped, len(found))
+        self.files = [*shapes]
+        self.size = _common_size({f: s[1:] for f, s in shapes.items()}, crop)
+        self.colour = any(s[0] == 3
+                          for s in shapes.values()) if colour is None else colour
 
     def __len__(self)->int: return len(self.files)
     def __getitem__(self, i:int)->Tensor:
@@ -68,11 +73,13 @@ def _found(folder:Path)->list: # of files
     if not folder.is_dir():
         what = 'is a file' if folder.exists() else 'does not exist'
         raise FileNotFoundError(f'{wanted} a folder, got {folder}, which {what}')
-    found = sorted(f for f in folder.rglob('*') if f.suffix.lower() in SUFFIXES and f.is_file())
+    found = sorted(f for f in folder.rglob('*') if f.suffix.lower() in SUFFIXES
+                   and f.is_file())
     if found: return found
     raise FileNotFoundError(f'{wanted} files of type {kinds} in {folder}, got none')
 
 def _unreadable(skipped:dict, n:int)->ValueError:
     lines = [f'\n  {f}: {e}' for f, e in skipped.items()]
-    return ValueError(f'images: expected {n} files that can be read, got {len(skipped)} that cannot; '
-                      f'repair them or ask to skip them (skip=True, --skip)' + ''.join(lines))
+    return ValueError(f'images: expected {n} files that can be read, got '
+                      f'{len(skipped)} that cannot; repair them or ask to skip '
+                      f'them (skip=True, --skip)' + ''.join(lines))
