@@ -39,8 +39,8 @@ def differ(name, found, expected):
     twice = [f for f in dict.fromkeys(found) if found.count(f) > 1]
     yield from (f'{name}: {f} is there {found.count(f)} times' for f in twice)
     if twice: return
-    pairs = zip((f for f in found if f in expected), (e for e in expected if e in found))
-    wrong = next(((f, e) for f, e in pairs if f != e), None)
+    there = (f for f in found if f in expected), (e for e in expected if e in found)
+    wrong = next(((f, e) for f, e in zip(*there) if f != e), None)
     if wrong: yield f'{name}: expected {wrong[1]} where {wrong[0]} stands'
 
 

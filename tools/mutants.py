@@ -77,9 +77,9 @@ estimator:CALM.to_conv2d
 EQUIVALENT = set()    # (function, old, new) that change nothing that is computed
 
 REDUCE = set('''sum mean logsumexp softmax log_softmax amax amin max min argmax
-    argmin norm cumsum flatten unflatten cat stack concat var std unsqueeze squeeze select
-    flip transpose movedim diff roll index_select gather topk sort unbind prod
-    all any'''.split())
+    argmin norm cumsum flatten unflatten cat stack concat var std unsqueeze squeeze
+    select flip transpose movedim diff roll index_select gather topk sort unbind
+    prod all any'''.split())
 TURNED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
           ast.FloorDiv: ast.Div, ast.Pow: ast.Mult}
 SHIFTED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -336,7 +336,8 @@ def main(only: str = None,  # break functions whose name begins so, store nothin
             for m in ms:
                 rows.append(r := tree.judge(m, testers(m, most)))
                 seen = r['how'] and f'{r["how"]} in {r["notices"]}'
-                print(f'{r["seconds"]:5.0f} s  {m}: {seen or "NOT NOTICED"}', flush=True)
+                seen = seen or 'NOT NOTICED'
+                print(f'{r["seconds"]:5.0f} s  {m}: {seen}', flush=True)
             result[part] = dict(summary(rows), rows=rows)
             print(part, summary(rows))
     if only is not None: return
