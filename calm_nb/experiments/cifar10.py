@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['START', 'CHOSEN', 'TRIED', 'SIZES', 'WIDE', 'PARTS', 'layer_run', 'few_labels', 'try_all', 'coded', 'described',
-           'kernel_run', 'try_kernels', 'Paper', 'sphered', 'paper_layer', 'paper_rows', 'supervised_run',
-           'supervised_row', 'run_compare', 'row_of', 'held_out', 'run_paper', 'run_part', 'reproduce']
+           'kernel_run', 'try_kernels', 'Paper', 'paper_layer', 'paper_rows', 'supervised_run', 'supervised_row',
+           'run_compare', 'row_of', 'held_out', 'run_paper', 'run_part', 'reproduce']
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #ae046cfd
 import argparse, warnings
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..estimator import CALM
-from .common import folds, gain, judge, judge_folds, part_of, row
+from .common import sphered, folds, gain, judge, judge_folds, part_of, row
 from ..features.classifiers import code_distances, gaussian_ridge
 from ..features.pooling import SupervisedNet, accuracy, pooled_features, softmax_regression, supervised_accuracy, train_supervised
 from ..features.whitened import CODES, Options, learn_layer
@@ -100,10 +100,6 @@ class Paper:
     calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=8, padding=2, init='random', max_iter=6, tol=0))
     rates:tuple = (3e-3, 1e-2) # learning rates to choose from, for the supervised counterpart
     epochs:int = 4
-
-def sphered(x:Tensor)->Tensor:
-    "Bytes as sphered floats, a batch at a time."
-    return torch.cat([sphere_rows(b/255) for b in x.split(2000)])
 
 def paper_layer(c:Paper, x:Tensor, seed:int)->CALM:
     "The paper's mixture fitted to sphered images."

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .classes import bayes_accuracy
-from ..models.evaluation import described, fitted, labelled, patches_of
+from ..models.evaluation import bayes_accuracy, described, fitted, labelled, patches_of
 from ..models.stationary import StationaryMixture, stationary_start
 from ..reports import Timer
 

@@ -22,8 +22,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from ..estimator import CALM
-from .cifar10 import sphered
-from .common import judge
+from .common import sphered, judge
 from ..features.pooling import SupervisedNet, accuracy, max_pool, pool, pooled_features, softmax_regression, supervised_accuracy, train_supervised
 from ..images.datasets import Labelled, data_root, load_cifar10
 from ..images.preprocess import sphere_rows

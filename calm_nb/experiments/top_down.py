@@ -10,8 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from .whole_digits import chosen_reg
-from ..models.evaluation import described, fitted, labelled
+from ..models.evaluation import chosen_reg, described, fitted, labelled
 from ..models.gaussian import gaussian_start
 from ..models.stationary import stationary_start
 from ..models.tiles import hierarchical_start, tiles

@@ -22,7 +22,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..images.arrays import Numbers
 from ..models.mixture import PatchMixture
 
 # %% ../../nbs/1_paper/06_pooling.ipynb #dd2d65b9
@@ -58,7 +57,7 @@ def pooled_features(model:PatchMixture, x:Tensor, # images, (N,C,H,W)
 
 # %% ../../nbs/1_paper/06_pooling.ipynb #8f1ae131
 def check_labels(features:Tensor, # (N,K)
-                 y:Numbers, # (N,)
+                 y:np.ndarray|Tensor, # (N,)
                  name:str='y')->np.ndarray:
     "Labels as an array; `ValueError` unless there is one for each image."
     y = np.asarray(y)
@@ -74,8 +73,8 @@ def softmax_regression(standardise:bool=True, # zero mean and unit deviation for
     return make_pipeline(StandardScaler(), reg) if standardise else reg
 
 def accuracy(classifier:ClassifierMixin, # anything with `fit` and `score`
-             features:Tensor, y:Numbers, # training part
-             test_features:Tensor, y_test:Numbers, # part to be judged on
+             features:Tensor, y:np.ndarray|Tensor, # training part
+             test_features:Tensor, y_test:np.ndarray|Tensor, # part to be judged on
             )->float: # percent
     "Fit a classifier and return the percentage of test labels it gets right."
     y, y_test = check_labels(features, y), check_labels(test_features, y_test, 'y_test')
