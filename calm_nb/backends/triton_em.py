@@ -17,6 +17,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+from .bounds import BoundedMixture
 from .fast import FastMixture, largest_norm, paper_stats, recast
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture
@@ -182,7 +183,7 @@ def e_step(self:TritonMixture, x:Tensor, # images, (N,C,H,W)
 
 def fastest(device:str|torch.device)->type: # of mixture
     "The mixture for a device."
-    return TritonMixture if available(device)[0] else FastMixture
+    return TritonMixture if available(device)[0] else BoundedMixture
 
 # %% ../../nbs/2_library/16_triton.ipynb #163e7ff5
 def gpu_time(f:Callable, repeats:int)->float: # median seconds

@@ -8,6 +8,7 @@ __all__ = ['EMRun', 'SingleProcess', 'batch_epoch', 'has_converged', 'fit_em']
 # %% ../../nbs/1_paper/04_em_loop.ipynb #4ebf51d2
 import math, warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
@@ -91,7 +92,8 @@ def fit_em(model:object, # start: anything with `e_step(x, w)`, which returns `S
     run = checkpoint and checkpoint.load(model) or EMRun(model)
     run.converged = run.converged and has_converged(run.since_repair, tol) # not if it shall converge further now
     group.agree('checkpoint', run.n_iter, 'put it where all processes can read it')
-    with _progress_bar(run, batches, max_iter, epoch, progress and group.is_main) as bar:
+    carrying = getattr(model, 'carrying', nullcontext) # what a fast form keeps between passes
+    with _progress_bar(run, batches, max_iter, epoch, progress and group.is_main) as bar, carrying():
         try:
             while run.n_iter < max_iter and not run.converged:
                 epoch(run, _Counted(batches, bar), group)
