@@ -84,7 +84,7 @@ def located(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 def log_density(self:CellMixture, f:Tensor, # prepared cells, (M,D)
                 seen:Tensor|None=None)->Tensor: # (M,K)
     "log e_ck in nats (eq. L1)."
-    return self.located(f, seen).logsumexp(2)
+    return normalise_(self.located(f, seen), (2,))[1]
 
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #e2feb7e5
 @patch
@@ -100,13 +100,13 @@ def seen_density(self:CellMixture, f:Tensor, seen:Tensor)->Tensor: # (M,K)
     "log e_ck of the pixels that are seen (eq. L1)."
     return self.log_density(f, seen)
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #eae31a67
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #f6fc206d
 @patch
 def moments(self:CellMixture, f:Tensor, # prepared cells, (M,D)
             r:Tensor, # responsibilities of the filters, (M,K)
            )->dict:
     "sum gamma_ku x_c at the pixels of the filters, sum gamma_ku, and what sigma2 needs (eq. 4, 5)."
-    gamma = self.located(f).softmax(2)*r[...,None]
+    gamma = normalise_(self.located(f), (2,))[0].mul_(r[...,None])
     num = torch.einsum('mku,md->kud', gamma, f)
     cover = gamma.sum(0)[...,None].expand(-1, -1, self.cell**2)
     w = r.sum(1).double()
