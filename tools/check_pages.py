@@ -1,0 +1,112 @@
+"""Check the built site, page by page, in headless Chromium; `check_site.py --built` calls it."""
+import importlib
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlparse
+
+from browser import Visit, chromium, served
+
+HEAVIEST = 1.5e6    # bytes of a page and all it loads, compressed as GitHub Pages sends them
+LANDING = 7e5
+WIDTHS = 1400, 420
+
+LOOK = r"""() => {
+  const wrong = [], main = document.querySelector('main'), short = e => (e.textContent || '').trim().replace(/\s+/g, ' ').slice(0, 60);
+  const all = q => [...main.querySelectorAll(q)];
+  for (const m of all('.math')) if (!m.querySelector('.katex')) wrong.push('an equation is not rendered: ' + short(m));
+  for (const m of all('.katex-error, mjx-merror')) wrong.push('an equation is wrong: ' + short(m));
+  const walker = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+  for (let n; n = walker.nextNode();) {
+    const p = n.parentElement;
+    if (p.closest('pre, code, script, style, .math, .katex, noscript')) continue;
+    const m = n.textContent.match(/\]\(|\*\*|```|:::|\{#|\?@|\$\$|\\\(|\\tag\{/);
+    if (m) wrong.push('raw markdown: ' + n.textContent.trim().slice(0, 80));
+  }
+  for (const c of all('pre code')) if (/\]\(https?:/.test(c.textContent)) wrong.push('raw markdown in code: ' + (c.textContent.match(/.{0,30}\]\(https?:.{0,20}/) || [''])[0]);
+  for (const o of all('pre, .cell-output')) {
+    const t = o.textContent;
+    if (/<__main__|\b__main__\./.test(t)) wrong.push('a name of __main__: ' + (t.match(/.{0,30}__main__.{0,30}/) || [''])[0]);
+    if (/\bat 0x[0-9a-f]{6,}/.test(t)) wrong.push('a memory address: ' + (t.match(/.{0,30}at 0x.{0,10}/) || [''])[0]);
+    if (/<factory>/.test(t)) wrong.push('<factory> in a signature: ' + (t.match(/.{0,30}<factory>/) || [''])[0]);
+  }
+  for (const o of all('.cell-output')) if (/Warning: |^Traceback /m.test(o.textContent)) wrong.push('a warning in an output: ' + short(o));
+  for (const o of all('.cell-output-stderr')) wrong.push('an output on stderr: ' + short(o));
+  for (const i of all('img')) {
+    if ((i.getAttribute('alt') || '').trim().split(/\s+/).length < 4) wrong.push('a picture without alternative text: ' + i.src.split('/').pop());
+    const cap = i.closest('figure, .quarto-float')?.querySelector('figcaption');
+    if (!cap || !/^Figure\s\S*\d/.test(cap.textContent.trim())) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
+    if (!i.naturalWidth && i.loading !== 'lazy') wrong.push('a picture that does not load: ' + i.src.split('/').pop());
+  }
+  for (const t of all('table')) {
+    if (t.closest('.katex, .callout-header') || t.querySelector('table')) continue;
+    const cap = t.querySelector('caption') || t.closest('figure, .quarto-float')?.querySelector('figcaption');
+    if (!cap || !/^Table\s\S*\d/.test(cap.textContent.trim())) wrong.push('a table without number and caption: ' + short(t));
+  }
+  for (const a of document.querySelectorAll('a.quarto-xref, a.citation')) if (!a.getAttribute('href')) wrong.push('a reference to nothing: ' + short(a));
+  return wrong;
+}"""
+FACTS = """() => ({ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
+  links: [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href')),
+  title: document.title, next: !!document.querySelector('.nav-page-next a')})"""
+WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+  [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 3).map(e => e.tagName.toLowerCase() + '.' + (e.className.baseVal ?? e.className))"""
+FIRST = "() => [...document.querySelectorAll('main h1, main p')].some(e => e.offsetHeight && e.innerText.trim().length > 60)"
+
+
+def look(browser, root, page):
+    "What is wrong with a page by itself, and what links need to know about it."
+    visit = Visit(browser, f'{root}/{page}', WIDTHS[0])
+    with visit as p:
+        wrong, facts = p.evaluate(LOOK), p.evaluate(FACTS)
+        weight, most = sum(visit.sizes), LANDING if page == 'index.html' else HEAVIEST
+        for width in WIDTHS:
+            p.set_viewport_size(dict(width=width, height=900))
+            p.wait_for_timeout(100)
+            if p.evaluate('document.documentElement.scrollWidth > innerWidth'): wrong.append(f'scrolls sideways at {width} pixels: {", ".join(p.evaluate(WIDE))}')
+        wrong += [f'the console says: {t[:120]}' for t in visit.said]
+        wrong += [f'asks another host: {u[:80]}' for u in visit.asked if not u.startswith((root, 'data:', 'blob:'))]
+        wrong += [f'does not get {u.removeprefix(root)}' for u in visit.failed]
+        if weight > most: wrong.append(f'weighs {weight/1e3:.0f} kB, expected at most {most/1e3:.0f}')
+    with Visit(browser, f'{root}/{page}', script=False) as p:
+        if not p.evaluate(FIRST): wrong.append('shows no text without JavaScript')
+    return wrong, facts
+
+
+def broken(page, facts, files, root):
+    "Links of a page that lead nowhere; `root` is the site's public address."
+    for url in dict.fromkeys(facts[page]['links']):
+        full = urljoin(f'{root}/{page}', url)
+        if not full.startswith(root):
+            u = urlparse(full)
+            if u.scheme not in ('https', 'mailto', 'javascript') or u.scheme == 'https' and '.' not in u.netloc: yield f'{url}: expected https and a host'
+            continue
+        path, _, anchor = unquote(full.removeprefix(root).lstrip('/')).partition('#')
+        path = path.partition('?')[0] or 'index.html'
+        if path not in files: yield f'{url}: there is no such page'
+        elif anchor and path in facts and anchor not in facts[path]['ids']: yield f'{url}: there is no such heading'
+
+
+def entries(lib, facts):
+    "Public names without an entry on their page."
+    for module, names in importlib.import_module(f'{lib}._modidx').d['syms'].items():
+        for name, (link, _) in names.items():
+            if any(p.startswith('_') for p in name.split('.')): continue
+            page, _, anchor = link.partition('#')
+            if anchor not in facts.get(page, dict(ids=()))['ids']: yield f'{page}: {name.removeprefix(lib + ".")} has no entry'
+
+
+def check_built(docs:Path, base:str, lib:str, host:str)->list:
+    "A line for everything that is wrong with the built site."
+    docs = Path(docs)
+    files = {str(p.relative_to(docs)) for p in docs.rglob('*') if p.is_file()}
+    pages = sorted(f for f in files if f.endswith('.html') and not f.startswith(('site_libs', 'widgets')))
+    if 'index.html' not in pages: return [f'{docs}: expected a built site, found none; run nbdev_docs']
+    wrong, facts = [], {}
+    with served(docs, base) as root, chromium() as browser:
+        for page in pages:
+            bad, facts[page] = look(browser, root, page)
+            facts[page]['links'] = [l.replace(root, host.rstrip('/') + base) for l in facts[page]['links']]    # Quarto's script makes some of them absolute
+            wrong += [f'{page}: {b}' for b in dict.fromkeys(bad)]
+    for page in pages: wrong += [f'{page}: {b}' for b in broken(page, facts, files, host.rstrip('/') + base)]
+    last = [p for p in pages if not facts[p]['next']]
+    wrong += [f'{p}: no link to a next page' for p in last[:-1]] if len(last) > 1 else []
+    return wrong + list(entries(lib, facts))
