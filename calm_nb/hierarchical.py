@@ -20,13 +20,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .calm import (CALM, DeadFilterWarning, check_choice, check_int, check_positive,
-                          digest, fingerprint, random_patches, sample_images)
-from .data import ImageBatches, Images, Numbers, as_numbers, images_at_a_time, load_tensors, save_tensors
-from .distributed import processes
-from .em import EMRun, Stats, fit_em, worst_explained
-from .features import by_chunks
-from .models.hierarchy import CellMixture, Hierarchy, Parts, cut, join, start_parts, windows_of_interest
+from .backends.distributed import process_group
+from .em.checkpoint import Checkpoint
+from .em.driver import EMRun, batch_epoch, fit_em
+from .em.repair import worst_explained
+from .em.steps import SufficientStats
+from .estimator import (CALM, DeadFilterWarning, check_choice, check_int,
+                               check_positive, digest, fingerprint)
+from .features.pooling import by_chunks
+from .files import load_tensors, save_tensors
+from .images.arrays import (ImageBatches, Images, Numbers, as_numbers,
+                                   images_at_a_time)
+from .images.patches import random_patches, sample_images
+from .models.hierarchy import (CellMixture, Hierarchy, Parts, cut, join,
+                                      start_parts, windows_of_interest)
 
 # %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #67d54704
 @patch
@@ -74,14 +81,14 @@ def completed(self:Hierarchy, x:Tensor, # images, (N,C,H,W); what is hidden does
     mean = join(mean.view(-1, x.shape[1], self.tile, self.tile), grid)
     return torch.where(seen > 0, x.to(mean), mean)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #ea02b964
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #44b67dbe
 @patch(as_prop=True)
 def filters(self:Hierarchy)->Tensor:
     "mu_k, (K,C,L,L)."
     return self.lower.filters
 
 @patch
-def dead(self:Hierarchy, stats:Stats)->list: # (J,) bool for every level above the first
+def dead(self:Hierarchy, stats:SufficientStats)->list: # (J,) bool for every level above the first
     "Parts with less than a hundredth of an even share of their level."
     n = [stats[f'parts_{i}'].sum((1,2,3)) for i in range(len(self.layers))]
     return [v < .01*v.mean() for v in n]
@@ -276,14 +283,15 @@ def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches, mine:ImageBat
     "One run of EM of a model, after all processes agree on its start."
     code = digest(torch.cat([v.flatten().double().cpu() for v in m.state().values()]))
     p.agree('random_state', int(code[:12], 16), 'give a number, so that all processes start alike')
-    return fit_em(m, mine, self.max_iter, self.tol, 'batch', file, self.progress, lambda run: repair_parts(run, batches, self.dead), settings, p)
+    return fit_em(m, mine, self.max_iter, self.tol, batch_epoch, file and Checkpoint(file, settings),
+                  self.progress, lambda run: repair_parts(run, batches, self.dead), p)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #c392b276
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #5ab2e046
 @patch
 def _fit(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None)->HierarchicalCALM:
     "Check, learn level by level, then all levels together, and say what the user has to know."
     self._check_params()
-    x, p = self._batches(X, sample_weight).first(), processes()
+    x, p = self._batches(X, sample_weight).first(), process_group()
     checks, levels = dict(channels=x.shape[1], size=tuple(x.shape[2:])), self._geometry(x.shape[2:])
     batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)
     self._check_number(batches, levels)

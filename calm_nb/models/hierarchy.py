@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CellMixture', 'cut', 'join', 'Parts', 'Hierarchy', 'start_parts', 'windows_of_interest', 'jensen']
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #0e2e906b
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #6171156b
 import math
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,14 +15,13 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 
-from ..em import Stats
-from ..mixture import normalise_
-from ..patch import conv2d
-from ..stationary import Mixture
+from ..em.steps import SufficientStats
+from .mixture import normalise_
+from .patch import conv2d
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #510dbbe0
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #c5052bd3
 @dataclass(frozen=True)
-class CellMixture(Mixture):
+class CellMixture:
     "Mixture over filters and their locations in a cell (eq. L1)."
     filters:Tensor # mu_k, (K,C,L,L)
     cell:int # T, side of a cell in pixels
@@ -86,21 +85,13 @@ def log_density(self:CellMixture, f:Tensor, # prepared cells, (M,D)
     "log e_ck in nats (eq. L1)."
     return normalise_(self.located(f, seen), (2,))[1]
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #e2feb7e5
-@patch
-def seen_density(self:Mixture, f:Tensor, seen:Tensor # prepared cells and mask, (M,D)
-                )->Tensor: # (M,K)
-    "log p of the pixels that are seen, which a mixture in general knows if there are none."
-    if seen.any(): raise ValueError(f'mask: expected a CellMixture at level 1, got {self}; '
-                                    'only that knows the density of some pixels of a cell')
-    return f.new_zeros(len(f), len(self.log_weights))
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #1bb49009
+def _log_shares(n:Tensor, dim:int, like:Tensor)->Tensor:
+    "Log of counts normalised along `dim`; where all are zero, `like` stays."
+    total = n.sum(dim, keepdim=True)
+    new = (n/total.clamp(min=1e-300)).clamp(min=1e-30).log().to(like)
+    return torch.where(total > 1e-30, new, like)
 
-@patch
-def seen_density(self:CellMixture, f:Tensor, seen:Tensor)->Tensor: # (M,K)
-    "log e_ck of the pixels that are seen (eq. L1)."
-    return self.log_density(f, seen)
-
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #f6fc206d
 @patch
 def moments(self:CellMixture, f:Tensor, # prepared cells, (M,D)
             r:Tensor, # responsibilities of the filters, (M,K)
@@ -114,7 +105,7 @@ def moments(self:CellMixture, f:Tensor, # prepared cells, (M,D)
                 energy=w @ f.pow(2).sum(1).double(), pixels=w.sum()*f.shape[1])
 
 @patch
-def m_step(self:CellMixture, stats:Stats)->CellMixture:
+def m_step(self:CellMixture, stats:SufficientStats)->CellMixture:
     "Filters, weights and variance from sums (eq. 4, 5); an unused pixel of a filter stays."
     num, n, old = stats['num'], stats['cover'][:,None], self.filters.double()
     f = torch.where(n > 1e-30, num/n.clamp(min=1e-30), old)
@@ -123,7 +114,7 @@ def m_step(self:CellMixture, stats:Stats)->CellMixture:
         left = stats['energy'] - (2*f*num - n*f**2).sum()
         v = torch.maximum(left, 1e-6*stats['energy'])/stats['pixels']
         v = v.clamp(min=1e-30).to(self.filters)
-    weights = self.updated_log_weights(stats)
+    weights = _log_shares(stats['counts'], 0, self.log_weights)
     return replace(self, filters=f.to(self.filters), variance=v, log_weights=weights)
 
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #10e2ca1e
@@ -219,11 +210,11 @@ def tables(self:Parts)->Tensor: # (J,K,places,h,w)
     wide[:, :, h-a:h, w-b:w] = (1 - self.clutter)*theta + self.clutter*back
     return wide.unfold(2, h, 1).unfold(3, w, 1).flip(2, 3)
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #65d2f45e
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #90848581
 @dataclass(frozen=True)
 class Hierarchy:
     "Filters in cells, parts of filters, parts of parts (eq. L2)."
-    lower:Mixture # p(x_c|k); its own weights are not used
+    lower:object # p(x_c|k): `prepare`, `log_density`, `moments`, `m_step`, `state`, `with_state`
     layers:tuple # of `Parts`, from the lowest level up
     log_weights:Tensor # log rho_j of the top level
     tile:int # T, side of a cell in pixels
@@ -254,8 +245,7 @@ def up(self:Hierarchy, f:Tensor, # prepared cells
        seen:Tensor|None=None, # 1 where a pixel is seen, as prepared cells
       )->tuple[list,list]: # log evidence of every level, and what each level's `down` needs
     "The upward pass (eq. L1, L3)."
-    lower = self.lower
-    e = lower.log_density(f) if seen is None else lower.seen_density(f, seen)
+    e = self.lower.log_density(f) if seen is None else self.lower.log_density(f, seen)
     maps, notes = [join(e[...,None,None], grid)], []
     for p in self.layers:
         l, note = p.up(maps[-1])
@@ -385,25 +375,25 @@ def down(self:Hierarchy, notes:list, # of `up`
 
 @patch
 def chunk_stats(self:Hierarchy, x:Tensor, w:Tensor # a few images and their weights
-               )->Stats:
+               )->SufficientStats:
     "The sums over a few images (eq. L3, L4)."
     f, grid = self.rows(x)
     maps, notes = self.up(f, grid)
     gamma, log_p = self.bayes(maps[-1])
     gamma *= w.to(gamma)[:,None,None,None]
-    den, sums = gamma.double().sum((0,2,3)), {}
+    n, sums = gamma.double().sum((0,2,3)), {}
     post, counts, _ = self.down(notes, gamma) if self.layers else ([gamma], [], [])
     for i, c in enumerate(counts): sums |= {f'{k}_{i}': v for k, v in c.items()}
     if not self.frozen:
         r = post[0].permute(0,2,3,1).flatten(0,2)
-        lower = dict(den=r.double().sum(0), **self.lower.moments(f, r))
+        lower = dict(counts=r.double().sum(0), **self.lower.moments(f, r))
         sums |= {f'lower_{k}': v for k, v in lower.items()}
-    return Stats(n=w.sum(), log_likelihood=(w*log_p).sum(), den=den, **sums)
+    return SufficientStats(n=w.sum(), log_likelihood=(w*log_p).sum(), counts=n, **sums)
 
 @patch
 def e_step(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
            w:Tensor|None=None, # weight of every image, (N,)
-          )->Stats:
+          )->SufficientStats:
     "Expected counts of all levels, summed over images (eq. L3, L4)."
     x = x.to(self.log_weights)
     w = (torch.ones(len(x)) if w is None else w).to(x.device).double()
@@ -411,13 +401,7 @@ def e_step(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     x = x.to(m.dtype)
     return sum(m.chunk_stats(a, b) for a, b in zip(x.split(n), w.split(n)))
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #1bb49009
-def _log_shares(n:Tensor, dim:int, like:Tensor)->Tensor:
-    "Log of counts normalised along `dim`; where all are zero, `like` stays."
-    total = n.sum(dim, keepdim=True)
-    new = (n/total.clamp(min=1e-300)).clamp(min=1e-30).log().to(like)
-    return torch.where(total > 1e-30, new, like)
-
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #ca6c64a0
 @patch
 def m_step(self:Parts, parts:Tensor, background:Tensor # expected counts
           )->Parts:
@@ -426,16 +410,16 @@ def m_step(self:Parts, parts:Tensor, background:Tensor # expected counts
                    log_background=_log_shares(background, 0, self.log_background))
 
 @patch
-def m_step(self:Hierarchy, stats:Stats)->Hierarchy:
+def m_step(self:Hierarchy, stats:SufficientStats)->Hierarchy:
     "All levels that learn, from the sums of `e_step`."
     lower, layers = self.lower, list(self.layers)
     for i in range(max(0, self.frozen-1), len(layers)):
         layers[i] = layers[i].m_step(stats[f'parts_{i}'], stats[f'background_{i}'])
     if not self.frozen:
         own = {k[6:]: v for k, v in stats.items() if k[:6] == 'lower_'}
-        lower = lower.m_step(Stats(n=stats['n'], log_likelihood=0., **own))
+        lower = lower.m_step(SufficientStats(n=stats['n'], log_likelihood=0., **own))
     return replace(self, lower=lower, layers=tuple(layers),
-                   log_weights=_log_shares(stats['den'], 0, self.log_weights))
+                   log_weights=_log_shares(stats['counts'], 0, self.log_weights))
 
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #6f44af3b
 def start_parts(l:Tensor, # log evidence of the level below, (N,K,H,W)
@@ -492,19 +476,7 @@ def draw(self:Parts, note:tuple, # of `up`
     k = _pick(chance.permute(0,2,3,1), generator)
     return join(k[:,None], grid)[:,0]
 
-# %% ../../nbs/4_beyond/05_hierarchy.ipynb #fe968e25
-@patch
-def draw(self:Mixture, f:Tensor, seen:Tensor, k:Tensor, # prepared cells, mask, components
-         generator:torch.Generator|None=None, noise:bool=True)->Tensor: # (M,D)
-    "Samples of given components."
-    self.seen_density(f, seen)
-    out = f.new_empty(f.shape)
-    for i in k.unique():
-        only = F.one_hot(i, len(self.log_weights)).double().log()
-        n = int((k == i).sum())
-        out[k==i] = replace(self, log_weights=only).sample(n, generator)[0].flatten(1).to(out)
-    return out
-
+# %% ../../nbs/4_beyond/05_hierarchy.ipynb #f0074786
 @patch
 def draw(self:CellMixture, f:Tensor, # prepared cells, (M,D)
          seen:Tensor, # as `f`
@@ -522,7 +494,7 @@ def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W); what is hidden does not 
          seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
          generator:torch.Generator|None=None, noise:bool=True, # of the pixels
         )->tuple[Tensor,list]: # images, and what was drawn at every level, the lowest first
-    "Draw all that is hidden from its posterior, from the top down."
+    "Draw all that is hidden from its posterior, from the top down; level 1 is a `CellMixture`."
     (f, grid), s = self.rows(x), self.rows(seen)[0]
     maps, notes = self.up(f*s, grid, s)
     gamma, _ = self.bayes(maps[-1])
