@@ -1,3 +1,3 @@
 __version__ = "0.1.0"
 
-from calm_nb.calm import CALM
+from calm_nb.estimator import CALM

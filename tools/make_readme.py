@@ -48,5 +48,5 @@ def main():
     rel = f'{fn.stem}_files'
     shutil.rmtree(cfg.config_path/rel, ignore_errors=True)
     text = render(NBProcessor(fn, rm_directives=False).nb, cfg.config_path/rel, rel)
-    text = re.sub(r'\]\((\w+\.ipynb)', rf']({cfg.nbs_path.name}/\1', text)  # links between notebooks, seen from the top
+    text = re.sub(r'\]\(([\w/]+\.ipynb)', rf']({cfg.nbs_path.name}/\1', text)  # links between notebooks, seen from the top
     (cfg.config_path/'README.md').write_text(text, encoding='utf-8')

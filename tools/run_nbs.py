@@ -1,57 +1,104 @@
-"""Run notebooks and store their outputs in place, with the cell rules of `nbdev_test`.
+"""Run notebooks with the cell rules of `nbdev_test`, and store their outputs or compare them with what is stored.
 
 Cells with `#| eval: false` or with a flag of `tst_flags` not named in `--flags` are left as they are, outputs included;
-every other code cell loses its old outputs and gets the new ones. The result is cleaned as `nbdev_clean` would.
+every other code cell is run. Without `--check` its outputs replace the stored ones, and the notebook is cleaned as
+`nbdev_clean` would. With `--check` nothing is written: a notebook fails if a cell does, as in `nbdev_test`, or if what
+a cell gives is not what is stored (`same_output.py` says when it is). Each notebook has a process of its own.
 """
 import os
+import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
-from fastcore.utils import str2bool, working_directory
 from fastcore.script import call_parse
+from fastcore.utils import str2bool, working_directory
 from nbdev.clean import clean_nb
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from same_output import differences, varies
 
-def run_nb(fn, skip_flags, fmt='png', timeout=None):
-    "Execute `fn`, write it back, and return whether every cell ran."
+
+def skipped(cell, skip_flags):
+    "Whether `nbdev_test` would not run this cell."
+    if cell.cell_type != 'code' or 'nbdev_export(' in cell.source: return True
+    d = cell.directives_ or {}
+    return d.get('eval:', [''])[0].lower() == 'false' or bool(skip_flags & d.keys())
+
+
+def execute(fn, skip_flags, fmt='png', timeout=None):
+    "The notebook `fn` with new outputs, cleaned; None if it is not to be run; raises what a cell raises."
     fm = getattr(NBProcessor(fn, procs=FrontmatterProc, process=True).nb, 'frontmatter_', {})
-    if str2bool(fm.get('skip_exec', False)): return True
+    if str2bool(fm.get('skip_exec', False)): return None
     nb = NBProcessor(fn, rm_directives=False).nb
-
-    def skip(cell):
-        if cell.cell_type != 'code' or 'nbdev_export(' in cell.source: return True
-        d = cell.directives_ or {}
-        return d.get('eval:', [''])[0].lower() == 'false' or bool(skip_flags & d.keys())
-
     for cell in nb.cells:
-        if not skip(cell) and cell.cell_type == 'code': cell.outputs = []
+        if not skipped(cell, skip_flags): cell.outputs = []
     k = CaptureShell(fn, mpl_format=fmt, timeout=timeout)
     try:
-        with working_directory(fn.parent): k.run_all(nb, exc_stop=True, preproc=skip)
-    except Exception:
+        with working_directory(fn.parent): k.run_all(nb, exc_stop=True, preproc=lambda c: skipped(c, skip_flags))
+    except BaseException:
         sys.stderr.write(k.prettytb(fname=fn) + '\n')
-        return False
+        raise
     cfg = get_config()
     clean_nb(nb, False, cfg.allowed_metadata_keys.split(), cfg.allowed_cell_metadata_keys.split(), cfg.clean_ids)
-    write_nb(nb, fn)
-    return True
+    return nb
+
+
+def stale(fn, nb):
+    "A line for each output of `nb` that differs from what `fn` stores."
+    for old, new in zip(read_nb(fn).cells, nb.cells):
+        if new.cell_type != 'code': continue
+        found = list(differences(old.get('outputs', []), new.get('outputs', []), varies(new.directives_ or {})))
+        yield from (f'{fn.name}, cell {new.id}: {d}' for d in found[:5])
+        if found[5:]: yield f'{fn.name}, cell {new.id}: and {len(found) - 5} more'
+
+
+def run_nb(fn, skip_flags, check=False, timeout=None):
+    "Exit status: 0 if every cell ran, 1 if one failed, 2 if with `check` one gave something else than is stored."
+    try: nb = execute(fn, skip_flags, timeout=timeout)
+    except Exception: return 1
+    if nb is None: return 0
+    if not check: write_nb(nb, fn); return 0
+    wrong = list(stale(fn, nb))
+    if wrong: print('\n'.join(wrong))
+    return 2 if wrong else 0
+
+
+def run_apart(fn, flags, check, timeout):
+    "Run a notebook in a process of its own: exit status, what it printed, seconds."
+    options = [*(['--flags', flags] if flags else []), *(['--check'] if check else []), *(['--timeout', str(timeout)] if timeout else [])]
+    start = time.time()
+    done = subprocess.run([sys.executable, __file__, '--path', str(fn), *options], text=True, errors='replace', stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout, time.time() - start
 
 
 @call_parse
 def main(path: str = None,  # notebook or folder to run, default `nbs_path`
          flags: str = '',   # space separated test flags to run as well
+         check: bool = False,  # compare with the stored outputs, write nothing
+         n_workers: int = 2,  # notebooks run at the same time
          timeout: int = None):  # seconds a cell may take
-    "Run notebooks and store their outputs."
+    "Run notebooks and store their outputs, or check the stored ones."
     os.environ['IN_TEST'] = '1'
     cfg = get_config()
     sys.path.insert(0, str(cfg.config_path))
     skip_flags = set(cfg.tst_flags.split()) - set(flags.split())
     files = [o.absolute() for o in sorted(nbglob(path, as_path=True))]
-    failed = [f.name for f in files if not run_nb(f, skip_flags, timeout=timeout)]
-    if failed: sys.exit('failed: ' + ', '.join(failed))
+    if not files: sys.exit(f'path: expected a notebook or a folder of notebooks, got {path}')
+    if len(files) == 1: sys.exit(run_nb(files[0], skip_flags, check, timeout))
+    failed = []
+    with ThreadPoolExecutor(n_workers) as pool:
+        runs = {pool.submit(run_apart, f, flags, check, timeout): f.relative_to(cfg.nbs_path.absolute()) for f in files}
+        for done in as_completed(runs):
+            status, text, seconds = done.result()
+            print(f'{["ok", "FAILED", "STALE"][status] if status in (0, 1, 2) else "DIED":6} {seconds:5.0f} s  {runs[done]}\n{text}'.rstrip(), flush=True)
+            if status: failed.append(str(runs[done]))
+    print(f'{len(files) - len(failed)} of {len(files)} notebooks ' + ('give what they store' if check else 'were run and stored'))
+    if failed: sys.exit('failed: ' + ', '.join(sorted(failed)))
