@@ -125,7 +125,7 @@ def check_window(page, widgets):
 
 
 @call_parse
-def main(page: str = '1_paper/moving_figures.html',  # page below the site
+def main(page: str = '3_experiments/moving_figures.html',  # page below the site
          docs: str = None,  # built site; the project's own if not given
         ):
     "Try every figure that moves, with a mouse and on a phone."

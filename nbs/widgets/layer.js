@@ -5,35 +5,32 @@ class Layer {
   // shape: {filters: K, side: L, image: S, padding: p, variance}; mu: K*L*L numbers; logWeights: K; classes: {weight: 10 rows of K, bias: 10}
   constructor(shape, mu, logWeights, classes) {
     Object.assign(this, {K: shape.filters, L: shape.side, S: shape.image, p: shape.padding, variance: shape.variance, mu, logWeights, classes});
-    this.P = this.S + 2 * this.p;             // side of the padded image
-    this.H = this.P - this.L + 1;             // locations along a side
+    this.H = this.S + 2 * this.p - this.L + 1;      // locations along a side
     this.B = this.H * this.H;
+    const {K, L} = this;
+    this.pixels = Float64Array.from(mu, (_, i) => mu[(i % K) * L * L + Math.floor(i / K)]);      // (L*L, K)
+    this.lengths = Float64Array.from({length: K}, (_, k) => mu.subarray(k * L * L, (k + 1) * L * L).reduce((s, m) => s + m * m, 0));
   }
 
   // score_ku = (<mu_k, x_u> - |mu_k|^2/2)/variance + log pi_k - log B, over the pixels that are seen (eq. 3); hidden: S*S flags or nothing
   scores(image, hidden) {
-    const {K, L, S, H, B, p, P, mu} = this, LL = L * L, out = new Float64Array(K * B), norm = new Float64Array(K * B);
-    for (let k = 0; k < K; k++) {
-      let s = 0;
-      for (let i = k * LL; i < (k + 1) * LL; i++) s += mu[i] * mu[i];
-      norm.fill(s, k * B, (k + 1) * B);
-    }
+    const {K, L, S, H, B, p, pixels} = this;
+    const inner = new Float64Array(B * K), length = new Float64Array(B * K);      // <mu_k, x_u>, |mu_k|^2; filters next to each other
+    for (let u = 0; u < B; u++) length.set(this.lengths, u * K);
     // every pixel that is not zero, or not seen, adds its part to the locations whose patch covers it
     for (let y = 0; y < S; y++) for (let x = 0; x < S; x++) {
       const v = image[y * S + x], gone = hidden && hidden[y * S + x];
       if (!v && !gone) continue;
-      const py = y + p, px = x + p;
-      const a1 = Math.min(H - 1, py), b1 = Math.min(H - 1, px);
+      const py = y + p, px = x + p, a1 = Math.min(H - 1, py), b1 = Math.min(H - 1, px);
       for (let a = Math.max(0, py - L + 1); a <= a1; a++) for (let b = Math.max(0, px - L + 1); b <= b1; b++) {
-        const at = (py - a) * L + (px - b), u = a * H + b;
-        if (gone) for (let k = 0; k < K; k++) { const m = mu[k * LL + at]; norm[k * B + u] -= m * m; }
-        else for (let k = 0; k < K; k++) out[k * B + u] += v * mu[k * LL + at];
+        const from = ((py - a) * L + px - b) * K, to = (a * H + b) * K;
+        if (gone) for (let k = 0; k < K; k++) length[to + k] -= pixels[from + k] * pixels[from + k];
+        else for (let k = 0; k < K; k++) inner[to + k] += v * pixels[from + k];
       }
     }
-    for (let k = 0; k < K; k++) {
-      const prior = this.logWeights[k] - Math.log(B);
-      for (let i = k * B; i < (k + 1) * B; i++) out[i] = (out[i] - norm[i] / 2) / this.variance + prior;
-    }
+    const out = new Float64Array(K * B);
+    for (let k = 0; k < K; k++) for (let u = 0; u < B; u++)
+      out[k * B + u] = (inner[u * K + k] - length[u * K + k] / 2) / this.variance + this.logWeights[k] - Math.log(B);
     return out;
   }
 
@@ -58,7 +55,7 @@ class Layer {
 
   // sum_ku gamma_ku m_ku: the image that the model expects, pixel by pixel
   expected(gamma) {
-    const {K, L, S, H, B, p, P, mu} = this, out = new Float64Array(S * S);
+    const {K, L, S, H, B, p, mu} = this, out = new Float64Array(S * S);
     for (let k = 0; k < K; k++) for (let u = 0; u < B; u++) {
       const g = gamma[k * B + u];
       if (g < 1e-7) continue;
@@ -92,7 +89,7 @@ const Moving = {
   picture: name => new Promise((done, failed) => { const i = new Image(); i.onload = () => done(i); i.onerror = failed; i.src = Moving.at(name); }),
   make(tag, attributes = {}, ...children) {
     const e = document.createElement(tag);
-    for (const [k, v] of Object.entries(attributes)) k in e && k !== "list" ? e[k] = v : e.setAttribute(k, v);
+    for (const [k, v] of Object.entries(attributes)) k in e ? e[k] = v : e.setAttribute(k, v);
     e.append(...children);
     return e;
   },
