@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 
+from .bounds import BoundedMixture
 from .fast import FastMixture, largest_norm, paper_stats, recast
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture
@@ -152,7 +153,7 @@ def e_step(self:TritonMixture, x:Tensor, # images, (N,C,H,W)
 # %% ../../nbs/2_library/16_triton.ipynb #1e55b010
 def fastest(device:str|torch.device)->type: # of mixture
     "The mixture for a device."
-    return TritonMixture if available(device)[0] else FastMixture
+    return TritonMixture if available(device)[0] else BoundedMixture
 
 # %% ../../nbs/2_library/16_triton.ipynb #5966f6b4
 def allowed(m:PatchMixture, x:Tensor # images, (N,C,H,W)
