@@ -8,6 +8,7 @@ __all__ = ['EMRun', 'SingleProcess', 'batch_epoch', 'has_converged', 'fit_em']
 # %% ../../nbs/1_paper/04_em_loop.ipynb #4ebf51d2
 import math, warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
@@ -96,7 +97,8 @@ def fit_em(model:object, # start: has e_step(x, w) and m_step(sums)
     run.converged = run.converged and has_converged(run.since_repair, tol)
     group.agree('checkpoint', run.n_iter, 'put it where all processes can read it')
     show = progress and group.is_main
-    with _progress_bar(run, batches, max_iter, epoch, show) as bar:
+    carrying = getattr(model, 'carrying', nullcontext) # a fast form's bounds
+    with _progress_bar(run, batches, max_iter, epoch, show) as bar, carrying():
         try:
             while run.n_iter < max_iter and not run.converged:
                 epoch(run, _Counted(batches, bar), group)

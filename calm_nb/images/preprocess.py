@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from .arrays import ImageBatches, Images, images_at_a_time
 from ..models.patch import conv2d
@@ -37,6 +36,7 @@ def orientation_channels(x:Tensor, # images, (N,1,H,W)
                          sharpness:int=4, # power of the cosine
                         )->Tensor: # (N,n,H/2,W/2)
     "Where the image has edges of each orientation, at half the resolution (eq. O)."
+    from torchvision.transforms.functional import gaussian_blur    # takes seconds to load
     gx, gy = gradient(gaussian_blur(x, 7, .7))
     m = torch.hypot(gx, gy)
     angles = [math.pi*k/n for k in range(n)]

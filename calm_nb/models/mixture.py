@@ -126,6 +126,7 @@ def _prior_correction(self:PatchMixture, size:tuple[int,int])->float:
 def energy(self:PatchMixture, x:Tensor # images, (N,C,H,W)
           )->Tensor: # (N,) in float64
     "|x|^2 over the padded image, each pixel as often as windows see it."
+    if self.window is None: return x.pow(2).flatten(1).sum(1).double() # seen once
     return (self.coverage(x.shape[-2:])*self.pad(x).pow(2)).sum((1,2,3)).double()
 
 @patch
