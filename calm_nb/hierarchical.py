@@ -142,6 +142,7 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     After `fit`: `filters_` (K,C,L,L), `parts_` (theta, one (J,K,a,a) per level above the first),
     `backgrounds_` (theta_0 per level), `weights_` (J,), `variance_`, `log_likelihood_` (nats per
     image, one per epoch of all levels together), `greedy_` (the same for each level on its own),
+    `greedy_models_` (what each of these ended with),
     `counts_` (images per part of the top), `dead_`, `n_iter_`, `converged_`, `backend_`."""
     def __init__(self,
         n_filters:int=64, # K
@@ -301,7 +302,8 @@ def _fit(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None)->Hier
     for i, level in enumerate(levels, 1):
         runs.append(self._run(self._next(runs[-1].model, batches, level, rng), batches, mine, file(i), settings, p))
     if self.joint: runs.append(self._run(replace(runs[-1].model, frozen=0), batches, mine, self.checkpoint and Path(self.checkpoint), settings, p))
-    self.greedy_ = [r.log_likelihood for r in runs[:len(levels)+1]]
+    greedy = runs[:len(levels)+1]
+    self.greedy_, self.greedy_models_ = [r.log_likelihood for r in greedy], [r.model for r in greedy]
     self._keep(runs[-1], tuple(x.shape[1:]), self._dead(runs[-1]), float(runs[-1].stats['n']))
     if not self.converged_: warnings.warn(f'max_iter: EM was still rising after {self.n_iter_} epochs; raise max_iter (now {self.max_iter}) or tol (now {self.tol})', ConvergenceWarning)
     if n := int(sum(d.sum() for d in self.dead_)): warnings.warn(f'dead: {n} parts hold less than a hundredth of an even share; learn fewer, or use dead="restart" or "prune"', DeadFilterWarning)
