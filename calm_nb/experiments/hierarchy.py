@@ -24,31 +24,35 @@ from ..images.arrays import ImageBatches
 from ..images.datasets import Labelled, load_digits, load_mnist
 from ..models.hierarchy import Hierarchy, join
 from ..pictures import save_figures, show_images
-from ..reports import Timer, describe_data, pack, provenance, save_result, table, unpack
+from ..reports import (Timer, describe_data, pack, provenance, save_result,
+                             table, unpack)
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #8801c16c
-DIGITS = dict(data='digits', n=1000, n_valid=200, n_test=400, seeds=(0,), variances=('learned',),
-              calm=dict(n_filters=16, patch_size=3, cell=2, n_parts=20, part_size=4),
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #a529b3b5
+DIGITS = dict(data='digits', n=1000, n_valid=200, n_test=400, seeds=(0,),
+              variances=('learned',),
+              calm=dict(n_filters=16, patch_size=3, cell=2, n_parts=20,
+                        part_size=4),
               whole=6, epochs=12, gaussians=(3, (.003, .01)))
 MNIST = dict(data='mnist', n=2000, n_valid=500, n_test=1000, seeds=(0, 1, 2),
              variances=('learned', .05),
              calm=dict(n_filters=64, patch_size=9, cell=7, n_parts=30, part_size=4),
              whole=20, epochs=12, gaussians=(5, (.003, .01, .03)))
-FULL = MNIST | dict(n=59500, n_test=10000, epochs=40, gaussians=(20, (.001, .003, .01)),
+FULL = MNIST | dict(n=59500, n_test=10000, epochs=40,
+                    gaussians=(20, (.001, .003, .01)),
                     calm=MNIST['calm'] | dict(n_filters=128, n_parts=200))
 
 def images_of(config:dict, data:str|Path|None=None # folder of the data sets
-             )->tuple[Labelled,Tensor]: # training and test part, and held-out training images
-    "The first training images, the first test images, and the last training images."
+             )->tuple[Labelled,Tensor]: # both parts, and held-out training images
+    "The first images of both parts, and the last training images."
     if config['data'] == 'digits': d = load_digits()
     else:
         d = load_mnist(data)
         d = d._replace(x=d.x/255, x_test=d.x_test/255)
     return d.part(config['n'], config['n_test']), d.x[-config['n_valid']:]
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #c85ed196
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #78ae4015
 def n_free(m:Hierarchy)->int:
-    "How many numbers the model may choose: filters, distributions, and one variance."
+    "How many numbers the model may choose."
     n = m.filters.numel() + len(m.log_weights) - 1 + bool(m.lower.learn_variance)
     for p in m.layers:
         J, K, a, b = p.log_parts.shape
@@ -78,7 +82,8 @@ def fill_in(m:Hierarchy, x:Tensor, hide:Tensor # (H,W) bool
            )->Tensor:
     "Images completed by their posterior mean (eq. L6)."
     seen = (~hide).to(x).expand_as(x)
-    return torch.cat([m.completed(a, b) for a, b in zip(m.chunks(x), m.chunks(seen))])
+    return torch.cat([m.completed(a, b) for a,
+                      b in zip(m.chunks(x), m.chunks(seen))])
 
 def squared_error(guess:Tensor, x:Tensor, hide:Tensor)->float:
     "Mean square error per hidden pixel."
@@ -89,7 +94,8 @@ def measured(m:Hierarchy, d:Labelled)->dict:
     "Held-out density and error of completion of one model."
     nats, hide = m.log_likelihood(d.x_test).mean().item(), lower_half(d.x)
     bits = -nats/math.log(2)/d.x_test[0].numel()
-    return dict(parameters=n_free(m), nats=nats, bits_per_pixel=bits, variance=float(m.lower.variance),
+    return dict(parameters=n_free(m), nats=nats, bits_per_pixel=bits,
+                variance=float(m.lower.variance),
                 mse=squared_error(fill_in(m, d.x_test, hide), d.x_test, hide))
 
 # %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #55323846
@@ -103,36 +109,42 @@ def conditional_mean(g:object, # a `GaussianMixture` with full covariances
     for mu, C, lw in zip(g.means.double(), g.covariances, g.log_weights):
         L = torch.linalg.cholesky(C[~hide][:, ~hide])
         z = torch.linalg.solve_triangular(L, (s - mu[~hide]).T, upper=False)
-        joint.append(lw - z.square().sum(0)/2 - L.diagonal().log().sum() - D/2*math.log(2*math.pi))
+        log_det = L.diagonal().log().sum()
+        joint.append(lw - z.square().sum(0)/2 - log_det - D/2*math.log(2*math.pi))
         back = torch.linalg.solve_triangular(L.T, z, upper=True)
         means.append(mu[hide] + (C[hide][:, ~hide] @ back).T)
     w = torch.stack(joint, 1).softmax(1)
     out[:, hide] = torch.einsum('nk,nkd->nd', w, torch.stack(means, 1))
     return out
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #c699455b
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #e9f0283c
 def gaussian_row(config:dict, d:Labelled, valid:Tensor)->dict:
-    "A full Gaussian mixture of whole images; what is added to its diagonal is chosen on held-out training images."
+    "Full Gaussians of whole images; their ridge is chosen on held-out images."
     from calm_nb.models.gaussian import gaussian_start
     (K, regs), best = config['gaussians'], None
     for reg in regs:
         start = gaussian_start(d.x.flatten(1), K, reg_covar=reg, seed=0)
-        g = fit_em(start, [(d.x.flatten(1), None)], config['epochs'], .1, progress=False).model
+        g = fit_em(start, [(d.x.flatten(1), None)], config['epochs'], .1,
+                   progress=False).model
         level = g.log_likelihood(valid.flatten(1)).mean().item()
         if best is None or level > best[0]: best = level, reg, g
     _, reg, g = best
     hide, flat = lower_half(d.x), d.x_test.flatten(1)
     nats = g.log_likelihood(flat).mean().item()
-    guess = conditional_mean(g, flat, hide.expand_as(d.x[0]).flatten()).view_as(d.x_test)
-    return dict(model=f'{K} full Gaussians', parameters=g.n_free, nats=nats, reg_covar=reg,
+    guess = conditional_mean(g, flat,
+                             hide.expand_as(d.x[0]).flatten()).view_as(d.x_test)
+    return dict(model=f'{K} full Gaussians', parameters=g.n_free, nats=nats,
+                reg_covar=reg,
                 bits_per_pixel=-nats/math.log(2)/flat.shape[1],
                 mse=squared_error(guess, d.x_test, hide))
 
 def nearest_row(d:Labelled)->dict:
     "The training image whose upper half is nearest lends its lower half."
     hide = lower_half(d.x)
-    near = torch.cdist(d.x_test[..., ~hide].flatten(1), d.x[..., ~hide].flatten(1)).argmin(1)
-    return dict(model='nearest training image', mse=squared_error(d.x[near], d.x_test, hide))
+    near = torch.cdist(d.x_test[..., ~hide].flatten(1),
+                       d.x[..., ~hide].flatten(1)).argmin(1)
+    return dict(model='nearest training image',
+                mse=squared_error(d.x[near], d.x_test, hide))
 
 # %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #8fbe7738
 def purity_of(k:Tensor, y:Tensor # component and class of every image
@@ -147,42 +159,55 @@ def top_component(m:Hierarchy, x:Tensor)->Tensor: # (N,)
     "Likeliest component of the top level."
     return torch.cat([m.pooled(c, m.n_levels-1).argmax(1) for c in m.chunks(x)])
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #5b08593d
-def levels_of(config:dict, variance:str|float, d:Labelled, seed:int, device:str, progress:bool
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #6abd36a8
+def levels_of(config:dict, variance:str|float, d:Labelled, seed:int, device:str,
+              progress:bool
              )->tuple[list,HierarchicalCALM]: # rows, and the fitted model
     "All models of one variance and one seed."
     learn = variance == 'learned'
-    new = lambda **k: HierarchicalCALM(**config['calm'] | dict(
-        max_iter=config['epochs'], tol=.1, variance=.05 if learn else variance, learn_variance=learn,
-        random_state=seed, device=device, progress=progress) | k)
+    common = config['calm'] | dict(max_iter=config['epochs'], tol=.1,
+                                   random_state=seed,
+                                   variance=.05 if learn else variance,
+                                   progress=progress,
+                                   learn_variance=learn, device=device)
+    new = lambda **k: HierarchicalCALM(**common | k)
     t, rows = Timer(), []
     h = new().fit(d.x)
     greedy, seconds = h.greedy_models_, t()
     large = one_level(new(n_filters=equal_filters(h.model_)), d.x)
-    for name, m in (('one level, the same filters', greedy[0]), ('one level, equal parameters', large),
-                    ('two levels, greedy', greedy[1]), ('two levels, joint', h.model_)):
+    for name, m in (('one level, the same filters', greedy[0]),
+                    ('one level, equal parameters', large),
+                    ('two levels, greedy', greedy[1]),
+                    ('two levels, joint', h.model_)):
         rows.append(dict(model=name, learned=learn, **measured(m, d)))
-    rows[-1] |= dict(seconds=seconds, purity=purity_of(top_component(h.model_, d.x_test), d.y_test))
+    rows[-1] |= dict(seconds=seconds,
+                     purity=purity_of(top_component(h.model_, d.x_test), d.y_test))
     C, H = config['calm'], d.x.shape[-1]
-    flat = one_level(new(n_filters=C['n_parts'], patch_size=config['whole'], cell=H), d.x)
+    flat = one_level(new(n_filters=C['n_parts'], patch_size=config['whole'],
+                         cell=H), d.x)
     purity = purity_of(top_component(flat, d.x_test), d.y_test)
-    return rows + [dict(model='the paper: one patch per image', learned=learn, purity=purity, **measured(flat, d))], h
+    rows.append(dict(model='the paper: one patch per image', learned=learn,
+                     purity=purity, **measured(flat, d)))
+    return rows, h
 
 def averaged(rows:list)->list:
     "Mean and deviation of each model's numbers over seeds."
     out = {}
     for r in rows: out.setdefault((r['model'], r.get('learned')), []).append(r)
     def one(rs):
-        r = {k: v for k, v in rs[0].items() if k in ('model', 'learned', 'parameters', 'reg_covar')}
+        r = {k: v for k, v in rs[0].items()
+             if k in ('model', 'learned', 'parameters', 'reg_covar')}
         for k in ('nats', 'bits_per_pixel', 'mse', 'variance', 'purity'):
             v = [s[k] for s in rs if k in s]
-            if v: r |= {k: mean(v), f'{k}_deviation': stdev(v) if len(v) > 1 else None}
+            if v:
+                r |= {k: mean(v), f'{k}_deviation': stdev(v) if len(v) > 1
+                      else None}
         return r
     return [one(rs) for rs in out.values()]
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #78724129
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #ac391019
 def cost_of_pass(h:HierarchicalCALM, x:Tensor, repeats:int=3)->dict:
-    "Seconds of processor time of a pass of level 1, of level 2 on top of it, and of both, the least of some."
+    "Least seconds of processor time of a pass of one level, and of both."
     one, m = h.greedy_models_[0], h.model_
     def least(model):
         times = []
@@ -192,7 +217,8 @@ def cost_of_pass(h:HierarchicalCALM, x:Tensor, repeats:int=3)->dict:
             times.append(time.process_time() - t)
         return min(times)
     level1, upper = least(one), least(replace(m, frozen=1))
-    return dict(images=len(x), level_1=level1, level_2_on_frozen_1=upper, joint=least(m))
+    return dict(images=len(x), level_1=level1, level_2_on_frozen_1=upper,
+                joint=least(m))
 
 @torch.no_grad()
 def pictures(h:HierarchicalCALM, d:Labelled, n:int=10)->dict:
@@ -201,12 +227,14 @@ def pictures(h:HierarchicalCALM, d:Labelled, n:int=10)->dict:
     g = torch.Generator().manual_seed(0)
     parts = parts_as_images(m)[m.log_weights.argsort(descending=True)[:2*n]]
     seen = (~hide).to(x).expand_as(x)
-    return dict(parts=pack(parts), samples=pack(m.sample(2*n, h.image_shape_, g, noise=False)[0]),
-                mean=pack(m.completed(x, seen)), drawn=pack(m.draw(x, seen, g, noise=False)[0]), images=pack(x))
+    return dict(parts=pack(parts), samples=pack(m.sample(2*n, h.image_shape_, g,
+                                                         noise=False)[0]),
+                mean=pack(m.completed(x, seen)),
+                drawn=pack(m.draw(x, seen, g, noise=False)[0]), images=pack(x))
 
 def parts_as_images(m:Hierarchy # whose parts cover the image
                    )->Tensor: # (J,C,H,W)
-    "Each part as the filters it is made of: their mean under theta, at the middle location."
+    "Each part as the filters it is made of: their mean under theta."
     p, bank = m.layers[0], m.lower.bank.mean(1)
     theta = p.tables()[:, :, 0, 0]
     cells = torch.einsum('jkrc,kdhw->jrcdhw', theta, bank).flatten(0,2)
@@ -227,8 +255,10 @@ def run(config:dict, data:str|Path|None=None, device:str='cpu', progress:bool=Fa
                 show = h if seed == config['seeds'][0] else show
         others = [gaussian_row(config, d, valid), nearest_row(d)]
         cost = cost_of_pass(show, d.x[:1000])
-    return dict(config=config, seed=list(config['seeds']), data=describe_data(config['data'], d.x, d.x_test),
-                rows=averaged(rows) + others, runs=rows, cost=cost, pictures=pictures(show, d), device=device)
+    return dict(config=config, seed=list(config['seeds']),
+                data=describe_data(config['data'], d.x, d.x_test),
+                rows=averaged(rows) + others, runs=rows, cost=cost,
+                pictures=pictures(show, d), device=device)
 
 def hierarchy_result(out:Path, data:str|Path|None, tiny:bool)->dict:
     "What `results/hierarchy.json` holds."
@@ -244,17 +274,20 @@ def figures(r:dict)->dict: # by name
     n = len(p['images'])
     wall = lambda x: show_images(list(x), ncols=n, size=.8)
     return dict(parts=wall(p['parts']), samples=wall(p['samples']),
-                completed=wall(torch.cat([hidden, p['mean'], p['drawn'], p['images']])))
+                completed=wall(torch.cat([hidden, p['mean'], p['drawn'],
+                                          p['images']])))
 
-COLUMNS = ['model', 'variance', 'parameters', 'nats', 'nats_deviation', 'bits_per_pixel', 'mse', 'mse_deviation', 'purity']
+COLUMNS = ['model', 'variance', 'parameters', 'nats', 'nats_deviation',
+           'bits_per_pixel', 'mse', 'mse_deviation', 'purity']
 
 def report(r:dict)->str:
     "The table of a result."
     show = lambda v: f'{v:.4f}' if isinstance(v, float) and abs(v) < 1 else v
-    return table([{k: show(v) for k, v in row.items()} for row in r['rows']], COLUMNS)
+    return table([{k: show(v) for k, v in row.items()} for row in r['rows']],
+                 COLUMNS)
 
 def reproduce(out:str|Path, # folder for figures and results.json
-              data:str|Path|None=None, # folder that holds MNIST/raw; None: the bundled digits
+              data:str|Path|None=None, # holds MNIST/raw; None: the bundled digits
               device:str='cpu', progress:bool=True)->dict:
     "One and two levels compared, with table, figures and results in `out`."
     r = run(DIGITS if data is None else FULL, data, device, progress)
