@@ -26,7 +26,8 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_response(200)
         for k, v in {'Content-Type': self.guess_type(file), 'Content-Encoding': 'gzip', 'Content-Length': str(len(body))}.items(): self.send_header(k, v)
         self.end_headers()
-        self.wfile.write(body)
+        try: self.wfile.write(body)
+        except ConnectionError: pass    # the page was closed
 
 
 @contextmanager
