@@ -56,7 +56,7 @@ def learn_bank(x:Tensor, # images, (N,C,H,W)
               )->CALM: # fitted to normalised patches
     "Filters of normalised patches, by EM (eq. 4, 5)."
     p = sample_patches(x, L, n, torch.Generator().manual_seed(seed))
-    calm = CALM(K, L, variance=.05, learn_weights=True, max_iter=10, tol=1e-2, random_state=seed, progress=progress)
+    calm = CALM(K, L, variance=.05, learn_weights=True, max_iter=10, tol=1e-2, algorithm='batch', random_state=seed, progress=progress)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): return calm.fit(p)
 
 def unit_shapes(filters:Tensor # (K,C,L,L)
