@@ -1446,4 +1446,7 @@ d = { 'settings': { 'branch': 'main',
                                 'calm_nb.schema.check_whitening': ('2_library/schema.html#check_whitening', 'calm_nb/schema.py')},
             'calm_nb.testing': { 'calm_nb.testing._numbers': ('2_library/testing.html#_numbers', 'calm_nb/testing.py'),
                                  'calm_nb.testing.assert_same': ('2_library/testing.html#assert_same', 'calm_nb/testing.py'),
-                                 'calm_nb.testing.rounding': ('2_library/testing.html#rounding', 'calm_nb/testing.py')}}}
+                                 'calm_nb.testing.rounding': ('2_library/testing.html#rounding', 'calm_nb/testing.py')},
+            'calm_nb.threads': { 'calm_nb.threads.held_up': ('2_library/threads.html#held_up', 'calm_nb/threads.py'),
+                                 'calm_nb.threads.notice_waiting': ('2_library/threads.html#notice_waiting', 'calm_nb/threads.py'),
+                                 'calm_nb.threads.wait_briefly': ('2_library/threads.html#wait_briefly', 'calm_nb/threads.py')}}}

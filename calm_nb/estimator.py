@@ -23,6 +23,7 @@ from torch import Tensor
 from .backends.distributed import process_group
 from .backends.triton_em import fastest
 from .em.algorithms import EPOCHS
+from .threads import notice_waiting
 from .em.auto import Choice, choose_algorithm, random_order, shuffled
 from .em.checkpoint import Checkpoint
 from .em.driver import EMRun, SingleProcess, fit_em
@@ -212,7 +213,7 @@ def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     for file in self._checkpoints():
         start = self._start(batches, x, rng)
         p.agree('random_state', int(digest(start.filters)[:12], 16), 'give a number, so that all processes start alike')
-        runs.append(fit_em(start, mine, self.max_iter, self.tol, EPOCHS[choice.algorithm], file and Checkpoint(file, settings), self.progress, lambda run: repair(run, batches, self.dead), p))
+        with notice_waiting(): runs.append(fit_em(start, mine, self.max_iter, self.tol, EPOCHS[choice.algorithm], file and Checkpoint(file, settings), self.progress, lambda run: repair(run, batches, self.dead), p))
     best = max(runs, key=lambda r: r.log_likelihood[-1])
     if not best.converged: warnings.warn(f'max_iter: EM was still rising after {best.n_iter} epochs; raise max_iter (now {self.max_iter}) or tol (now {self.tol})', ConvergenceWarning)
     self._keep(best, tuple(x.shape[1:]), f'{choice.algorithm} EM: {choice.why}; ')
