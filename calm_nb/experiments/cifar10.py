@@ -103,7 +103,7 @@ class Paper:
 
 def paper_layer(c:Paper, x:Tensor, seed:int)->CALM:
     "The paper's mixture fitted to sphered images."
-    with warnings.catch_warnings(action='ignore'): return CALM(random_state=seed, progress=False, **c.calm).fit(x)
+    with warnings.catch_warnings(action='ignore'): return CALM(random_state=seed, progress=False, **dict(algorithm='batch') | c.calm).fit(x)
 
 def paper_rows(c:Paper, d:Labelled, size:int=5000)->tuple[dict,dict,Tensor]: # row, gain over folds, filters
     "All labels, then folds of labels with and without the other images: one pooled number a filter, standardised, and a softmax regression."

@@ -40,13 +40,13 @@ class Cost:
 
 def fit_lloyd(c:Cost, x:Tensor):
     "Lloyd's algorithm on all patches, cut out."
-    KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, random_state=0).fit(all_patches(x, c.L).numpy())
+    KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, algorithm='batch', random_state=0).fit(all_patches(x, c.L).numpy())
 def fit_sampled(c:Cost, x:Tensor):
     "Mini-batch k-means on a sample of patches."
     kmeans_filters(sampled_patches(x, c.L, c.sample), c.K)
 def fit_calm(c:Cost, x:Tensor):
     "CALM on the images."
-    CALM(c.K, c.L, max_iter=c.steps, tol=0, random_state=0, progress=False).fit(x)
+    CALM(c.K, c.L, max_iter=c.steps, tol=0, algorithm='batch', random_state=0, progress=False).fit(x)
 
 FITS = {'k-means, all patches': fit_lloyd, 'k-means, sampled patches': fit_sampled, 'CALM': fit_calm}
 

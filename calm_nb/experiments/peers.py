@@ -49,7 +49,7 @@ def inked_patches(x:Tensor, # images, (N,C,H,W), pixels in 0..1
 # %% ../../nbs/6_speed/03_peers.ipynb #963148c9
 def fitted_calm(c:Peers, x:Tensor, variance:float)->CALM:
     "`CALM` with learned variance and weights."
-    return CALM(c.K, c.L, variance=variance, learn_variance=True, learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed, progress=False).fit(x)
+    return CALM(c.K, c.L, variance=variance, learn_variance=True, learn_weights=True, max_iter=c.steps, tol=0, algorithm='batch', random_state=c.seed, progress=False).fit(x)
 
 def calm_images(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]: # filters (K,C,L,L); mean log-likelihood of patches, in nats, where there is a model of patches
     "`CALM` on whole images."
@@ -71,7 +71,7 @@ def pomegranate_gmm(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "pomegranate's `GeneralMixtureModel`."
     from pomegranate.distributions import Normal
     from pomegranate.gmm import GeneralMixtureModel
-    m = GeneralMixtureModel([Normal(covariance_type='sphere') for _ in range(c.K)], max_iter=c.steps, tol=0, random_state=c.seed).fit(p.flatten(1))
+    m = GeneralMixtureModel([Normal(covariance_type='sphere') for _ in range(c.K)], max_iter=c.steps, tol=0, algorithm='batch', random_state=c.seed).fit(p.flatten(1))
     return torch.stack([d.means for d in m.distributions]).detach().view(c.K, *p.shape[1:]), lambda q: m.log_probability(q.flatten(1)).mean().item()
 
 # %% ../../nbs/6_speed/03_peers.ipynb #aa39d91a

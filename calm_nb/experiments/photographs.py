@@ -49,7 +49,7 @@ def learn_edges(images:list, # byte arrays (H,W,C)
                 c:Edges, progress:bool=True)->tuple[CALM,Tensor]:
     "The mixture fitted to windows of whitened photographs, and the windows."
     x, *_ = windows_of(as_pictures(images), c, torch.Generator().manual_seed(c.seed))
-    with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): return CALM(random_state=c.seed, progress=progress, **c.calm).fit(x), x
+    with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): return CALM(random_state=c.seed, progress=progress, **dict(algorithm='batch') | c.calm).fit(x), x
 
 def by_use(calm:CALM)->Tensor:
     "Filters, the most used first."
@@ -89,7 +89,7 @@ def run_crops(c:Crops, data:str|Path|None=None, device:str='auto', progress:bool
     "EM on row-sphered crops of photographs; the likelihood is that of the E-step of each epoch."
     t, g = Timer(), torch.Generator().manual_seed(c.seed)
     x = sphere_rows(random_crops(as_pictures(photographs(data, colour=True)), c.side, c.n, g))
-    with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm = CALM(random_state=c.seed, progress=progress, device=device, **c.calm).fit(x)
+    with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm = CALM(random_state=c.seed, progress=progress, device=device, **dict(algorithm='batch') | c.calm).fit(x)
     curve = calm.log_likelihood_
     return dict(photographs='bundled' if data is None else 'BSDS500, training part', crops=len(x), log_likelihood=curve, effective=effective(calm.posterior(x[:20])), used=int((calm.counts_ > 1).sum()), backend=calm.backend_,
                 config=asdict(c), seconds=t(), **provenance(str(calm.model_.filters.device))), calm

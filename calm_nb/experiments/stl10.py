@@ -108,7 +108,7 @@ def protocols(judge:Callable, # accuracy from the labels of some training images
 def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str, progress:bool)->tuple[dict,CALM]:
     "Filters from some of the images, judged."
     t = Timer()
-    calm = CALM(random_state=c.seed, device=device, progress=progress, checkpoint=out/f'stl10_{name}.run', **c.calm)
+    calm = CALM(random_state=c.seed, device=device, progress=progress, checkpoint=out/f'stl10_{name}.run', **dict(algorithm='batch') | c.calm)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm.fit(Sphered(*sources, batch=c.batch))
     f, ft = (features(calm.model_, x, c.batch) for x in (d.train, d.test))
     return dict(row=name, images=sum(map(len, sources)), curve=calm.log_likelihood_, backend=calm.backend_, seconds=t(), **protocols(lambda i: accuracy(softmax_regression(), f[i], d.y[i], ft, d.y_test), d)), calm
