@@ -73,7 +73,8 @@ def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto',
     """Fit a recipe; returns the estimator, features of both parts, and what is
     recorded of the run."""
     t, x = Timer(), prepare(d.x, recipe.steps)
-    calm = CALM(random_state=seed, device=device, progress=progress, **recipe.calm)
+    calm = CALM(random_state=seed, device=device, progress=progress,
+                **dict(algorithm='batch') | recipe.calm)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
         calm.fit(x)
     fit_seconds = t()

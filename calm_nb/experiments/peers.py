@@ -54,7 +54,7 @@ def fitted_calm(c:Peers, x:Tensor, variance:float)->CALM:
     "`CALM` with learned variance and weights."
     return CALM(c.K, c.L, variance=variance, learn_variance=True,
                 learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed,
-                progress=False).fit(x)
+                progress=False, algorithm='batch').fit(x)
 
 def calm_images(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]: # filters (K,C,L,L); mean log-likelihood of patches, in nats, where there is a model of patches
     "`CALM` on whole images."

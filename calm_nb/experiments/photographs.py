@@ -56,7 +56,8 @@ def learn_edges(images:list, # byte arrays (H,W,C)
     x, *_ = windows_of(as_pictures(images), c,
                        torch.Generator().manual_seed(c.seed))
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
-        return CALM(random_state=c.seed, progress=progress, **c.calm).fit(x), x
+        options = dict(algorithm='batch') | c.calm
+        return CALM(random_state=c.seed, progress=progress, **options).fit(x), x
 
 def by_use(calm:CALM)->Tensor:
     "Filters, the most used first."
@@ -109,8 +110,8 @@ def run_crops(c:Crops, data:str|Path|None=None, device:str='auto',
     x = sphere_rows(random_crops(as_pictures(photographs(data, colour=True)),
                                  c.side, c.n, g))
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
-        calm = (CALM(random_state=c.seed, progress=progress, device=device,
-                     **c.calm).fit(x))
+        calm = CALM(random_state=c.seed, progress=progress, device=device,
+                    **dict(algorithm='batch') | c.calm).fit(x)
     curve = calm.log_likelihood_
     name = 'bundled' if data is None else 'BSDS500, training part'
     return dict(photographs=name, crops=len(x), log_likelihood=curve,

@@ -132,7 +132,8 @@ def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str,
     "Filters from some of the images, judged."
     t = Timer()
     calm = CALM(random_state=c.seed, device=device, progress=progress,
-                checkpoint=out/f'stl10_{name}.run', **c.calm)
+                checkpoint=out/f'stl10_{name}.run',
+                **dict(algorithm='batch') | c.calm)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
         calm.fit(Sphered(*sources, batch=c.batch))
     f, ft = (features(calm.model_, x, c.batch) for x in (d.train, d.test))
@@ -196,7 +197,7 @@ SUSPECTS = { # settings of `suspect`
     'mean, not sphered': dict(pooling=mean_pool, sphere=False),
     'maximum, rate 0.1': dict(lr=.1), 'maximum, rate 1': dict(lr=1.),
     'maximum, N(0,1) filters': dict(std=1.),
-    'maximum, N(0,1) filters and bias of eq. S': dict(std=1., own_bias=True),
+    'maximum, N(0,1) filters and bias of eq. 1.2.1': dict(std=1., own_bias=True),
     'sum': dict(pooling=sum_pool), 'maximum, 15x15': dict(L=15),
     'log-sum-exp, 15x15, N(0,1) filters': dict(L=15, pooling=pool, std=1.),
     'log of the sum, 15x15, N(0,1) filters': dict(L=15, pooling=log_of_sum, std=1.)}
