@@ -22,7 +22,7 @@ from ..models.patch import conv2d
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #072bd671
 def scale_to_norm(x:Tensor, # images, (N,C,H,W)
-                  norm:float=9., # r; MNIST's digits have 9.2 on average with pixels in 0..1
+                  norm:float=9., # r; 9.2 is the mean of MNIST's digits
                  )->Tensor: # (N,C,H,W); an empty image stays empty
     "Images scaled to one length (eq. 2.7.1)."
     return x*(norm/x.flatten(1).norm(dim=1).clamp(min=1e-6)).view(-1,1,1,1)
@@ -73,7 +73,7 @@ def unit_length(z:Tensor # images, patches or filters, (N,C,H,W)
 def sphere_rows(x:Tensor, # images, (N,C,H,W), pixels in 0..1
                 eps:float=1e-4, # epsilon, in squared units of a pixel
                )->Tensor: # (N,C,H,W)
-    "Each channel with its rows decorrelated over its columns (eq. 2.7.4), by float64."
+    "Each channel with its rows decorrelated over its columns (eq. 2.7.4)."
     X = x.double()
     X = X - X.mean(3, keepdim=True)
     l, V = torch.linalg.eigh(X @ X.mT/X.shape[3])
@@ -109,7 +109,7 @@ class PatchZCA:
 @patch
 def fold(self:PatchZCA, filters:Tensor # mu_k, (K,C,L,M)
         )->tuple[Tensor,Tensor]: # filters (K,C,L,M) and biases (K,)
-    "Filters for patches as they are, in place of `filters` for whitened ones (eq. 2.7.6)."
+    "What finds in patches what `filters` find in whitened ones (eq. 2.7.6)."
     f = (filters.flatten(1) @ self.W).view_as(filters)
     return f, -(f*self.mean).flatten(1).sum(1)
 
@@ -192,8 +192,7 @@ def _whitening(tensors:dict, i:int)->PatchZCA:
     "The whitening of step i, with a matrix as wide as its patches."
     mean, W = f'step{i}.mean', f'step{i}.W'
     held = {k: v for k, v in tensors.items() if k in (mean, W)}
-    check_fields(held, {}, {mean: TensorField(('C', 'L', 'M')), W: TensorField(('D',
-                                                                                'D'))})
+    check_fields(held, {}, {mean: TensorField(('C', 'L', 'M')), W: TensorField()})
     D = held[mean].numel()
     check_fields(held, {}, {mean: TensorField(), W: TensorField((D, D),
                                                                 (held[mean].dtype,
