@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from ..estimator import CALM
+from ..images.patches import cut_patches
 from ..models.patch import conv2d
 
 # %% ../../nbs/2_library/23_patch_codes.ipynb #af2ae86c
@@ -31,24 +31,20 @@ def patch_norm(x:Tensor, # images, (N,C,H,W)
     return ((s2 - s.pow(2)/D).clamp(min=0) + EPSILON*D).sqrt()
 
 # %% ../../nbs/2_library/23_patch_codes.ipynb #26397e76
-BLANK = 2. # a patch is blank under so many times the n_u of a constant patch
+BLANK = 2. # a patch is blank if n_u is less than this times that of a constant patch
 
 def sample_patches(x:Tensor, # images, (N,C,H,W)
                    L:int, # side
                    n:int, # how many
                    g:torch.Generator, # source of randomness
                   )->Tensor: # (n,C,L,L)
-    "Normalised patches from random places that are not blank (eq. 2.23.1)."
+    "Normalised patches from random places that are not blank (eq. H)."
     x = F.pad(x, 4*(L//2,))
     norm = patch_norm(x, L)[:,0]
     places = (norm > BLANK*(EPSILON*x.shape[1]*L*L)**.5).nonzero()
-    if not len(places):
-        raise ValueError(
-            'x: expected images with some contrast, got none with a patch that is '
-            'not blank; check the range of the pixels (0..1)')
+    if not len(places): raise ValueError('x: expected images with some contrast, got none with a patch that is not blank; check the range of the pixels (0..1)')
     places = places[torch.randint(len(places), (n,), generator=g)]
-    p = torch.stack([x[i, :, r:r+L, c:c+L]/norm[i,r,c]
-                     for i, r, c in places.tolist()])
+    p = cut_patches(x, places, L)/norm[tuple(places.T)].view(-1,1,1,1)
     return p - p.mean((1,2,3), keepdim=True)
 
 # %% ../../nbs/2_library/23_patch_codes.ipynb #889c521e
