@@ -34,7 +34,7 @@ def load_function(place:str # 'module:function', below calm_nb
 # %% ../nbs/2_library/25_command.ipynb #9ae98c8f
 EXIT = ('exit codes: 0 done, 1 no room on the disk or in memory, '
         '2 something is wrong with what was asked or found, 130 interrupted')
-ALGORITHMS = 'batch', 'incremental', 'growing'
+ALGORITHMS = 'auto', 'batch', 'incremental', 'growing'
 STEPS = 'scale', 'standardise', 'sphere_rows', 'orientation', 'whiten'
 DATASETS = 'digits', 'mnist', 'cifar10', 'stl10'
 
