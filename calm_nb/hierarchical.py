@@ -41,7 +41,7 @@ from .models.parts import start_parts, windows_of_interest
 def passes(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
            seen:Tensor|None=None, # 1 where a pixel is seen, (N,C,H,W)
           )->tuple: # cells, mask, grid, posteriors and places by level, log p(x)
-    "Up and down again (eq. L3, L4)."
+    "Up and down again (eq. 4.5.3, 4.5.4)."
     f, grid = self.rows(x)
     s = None if seen is None else self.rows(seen)[0]
     maps, notes = self.up(f if s is None else f*s, grid, s)
@@ -57,7 +57,7 @@ def _as_rows(x:Tensor # maps, (N,K,H,W)
 @patch
 def responsibilities(self:Hierarchy, x:Tensor, level:int # 0 for the filters
                     )->Tensor: # (N,K,rows,columns) over places
-    "Posterior of components and places, summing to one in each cell (eq. L4)."
+    "Posterior of components and places, summing to one in each cell (eq. 4.5.4)."
     f, _, grid, post, places, _ = self.passes(x)
     if level: return places[level-1]
     at = self.lower.located(f).softmax(2)*_as_rows(post[0])[...,None]
@@ -79,7 +79,7 @@ def pooled(self:Hierarchy, x:Tensor, level:int)->Tensor: # (N,K)
 def completed(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
               seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
              )->Tensor: # (N,C,H,W)
-    "Images whose hidden pixels are their posterior means (eq. L6)."
+    "Images whose hidden pixels are their posterior means (eq. 4.6.1)."
     f, s, grid, post, _, _ = self.passes(x, seen)
     r = _as_rows(post[0])
     at = self.lower.located(f*s, s).softmax(2)*r[...,None]
@@ -459,14 +459,14 @@ def _each(self:HierarchicalCALM, X:Images, f:object)->Tensor|np.ndarray:
 def posterior(self:HierarchicalCALM, X:Images, # as for `fit`, of the same shape
               level:int=-1, # 0 for the filters, -1 for the top
              )->Tensor|np.ndarray: # (N,K,rows,columns)
-    "Responsibilities of components and places, summing to one per cell (eq. L4)."
+    "Responsibilities of components and places, summing to one per cell (eq. 4.5.4)."
     level = self._level(level)
     return self._each(X, lambda m, x: m.responsibilities(x, level))
 
 @patch
 def score_samples(self:HierarchicalCALM, X:Images # as for `fit`, of the same shape
                  )->Tensor|np.ndarray: # (N,)
-    "log p(x) of every image in nats, exact (eq. L2)."
+    "log p(x) of every image in nats, exact (eq. 4.5.2)."
     return self._each(X, Hierarchy.log_likelihood)
 
 @patch
@@ -524,7 +524,7 @@ def complete(self:HierarchicalCALM, X:Numbers, # images, as for `fit`
              mask:Numbers, # true where a pixel is hidden, (H,W) or (N,H,W)
              how:str='mean', # 'mean' of the posterior, or a 'sample' of it
             )->Tensor|np.ndarray: # (N,C,H,W)
-    "Images with their hidden pixels filled in from what is seen (eq. L6)."
+    "Images with their hidden pixels filled in from what is seen (eq. 4.6.1)."
     check_is_fitted(self, 'model_'); check_choice('how', how, ('mean', 'sample'))
     shape = tuple(getattr(X, 'shape', ()))
     if len(shape) not in (3, 4):

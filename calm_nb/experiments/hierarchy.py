@@ -80,7 +80,7 @@ def lower_half(x:Tensor)->Tensor: # (H,W) bool, true where hidden
 @torch.no_grad()
 def fill_in(m:Hierarchy, x:Tensor, hide:Tensor # (H,W) bool
            )->Tensor:
-    "Images completed by their posterior mean (eq. L6)."
+    "Images completed by their posterior mean (eq. 4.6.1)."
     seen = (~hide).to(x).expand_as(x)
     return torch.cat([m.completed(a, b) for a,
                       b in zip(m.chunks(x), m.chunks(seen))])

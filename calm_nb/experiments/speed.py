@@ -80,7 +80,7 @@ def problems(s:Speed)->dict: # name: (model, images)
 
 # %% ../../nbs/6_speed/01_speed.ipynb #5447c869
 def work(m:PatchMixture, x:Tensor)->float:
-    "Operations of E and M (eq. OP)."
+    "Operations of E and M (eq. 2.14.1)."
     return 4.*len(x)*m.filters.numel()*math.prod(m.locations(x.shape[-2:]))
 
 def in_chunks(f:Callable, m:PatchMixture, x:Tensor)->None:

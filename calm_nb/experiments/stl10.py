@@ -43,6 +43,7 @@ class MappedSTL10(datasets.STL10):
 
     _STL10__loadfile = mapped    # how torchvision reads
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #d5e86abe
 @dataclass(frozen=True)
 class Photos:
     "STL-10: bytes (N,3,96,96) on disk, labels, and the ten folds."
@@ -53,6 +54,7 @@ class Photos:
     unlabelled:np.ndarray
     folds:list # of indices into `train`
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #7e4685f5
 def load_stl10(data:str|Path|None=None, # folder that holds stl10_binary/; see `data_root`
                download:bool=False, # fetch 2.6 GB if it is not there
               )->Photos:
@@ -78,10 +80,12 @@ def load_stl10(data:str|Path|None=None, # folder that holds stl10_binary/; see `
                   [torch.tensor([int(i) for i in l.split()]) for l in lines
                     if l.strip()])
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #24271e96
 def cut_out(a:np.ndarray, i:slice|np.ndarray)->Tensor:
     "Row-sphered images `a[i]` of bytes on disk."
     return sphere_rows(torch.from_numpy(np.ascontiguousarray(a[i]))/255)
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #35ba4180
 class Sphered:
     """Row-sphered images of several arrays of bytes, a batch at a time, as often as
     wanted."""
@@ -92,6 +96,7 @@ class Sphered:
             for i in range(0, len(a), self.batch):
                 yield cut_out(a, slice(i, i+self.batch))
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #caa5b6f1
 class Lazy:
     """As much of a tensor of sphered images as gradient descent needs: a length,
     some images, all in parts."""
@@ -108,49 +113,73 @@ class Lazy:
 @dataclass(frozen=True)
 class Config:
     "Section 5.2."
-    calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=15, init='random', max_iter=10, tol=0))
-    supervised:dict = field(default_factory=lambda: dict(epochs=20, lr=3e-3, batch_size=32))
+    calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=15,
+        init='random', max_iter=10, tol=0))
+    supervised:dict = field(default_factory=lambda: dict(epochs=20, lr=3e-3,
+        batch_size=32))
     batch:int = 200
     seed:int = 0
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #c9128d65
 def features(m:PatchMixture, x:np.ndarray, batch:int)->Tensor: # (N,K)
     "Pooled scores of images on disk."
-    return torch.cat([pooled_features(m, b.to(m.filters.device)).cpu() for b in Sphered(x, batch=batch)])
+    return torch.cat([pooled_features(m, b.to(m.filters.device)).cpu()
+                      for b in Sphered(x, batch=batch)])
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #a5a50365
 def protocols(judge:Callable, # accuracy from the labels of some training images
               d:Photos)->dict:
     "Accuracy from all labels, and mean and deviation over the folds."
     folds = [judge(i) for i in d.folds]
-    return dict(accuracy=judge(torch.arange(len(d.y))), folds=mean(folds), folds_deviation=stdev(folds), accuracies=folds)
+    return dict(accuracy=judge(torch.arange(len(d.y))), folds=mean(folds),
+                folds_deviation=stdev(folds), accuracies=folds)
 
-def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str, progress:bool)->tuple[dict,CALM]:
+# %% ../../nbs/3_experiments/04_stl10.ipynb #11e6a090
+def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str,
+            progress:bool)->tuple[dict,CALM]:
     "Filters from some of the images, judged."
     t = Timer()
-    calm = CALM(random_state=c.seed, device=device, progress=progress, checkpoint=out/f'stl10_{name}.run', **dict(algorithm='batch') | c.calm)
-    with warnings.catch_warnings(action='ignore', category=ConvergenceWarning): calm.fit(Sphered(*sources, batch=c.batch))
+    calm = CALM(random_state=c.seed, device=device, progress=progress,
+                checkpoint=out/f'stl10_{name}.run',
+                **dict(algorithm='batch') | c.calm)
+    with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
+        calm.fit(Sphered(*sources, batch=c.batch))
     f, ft = (features(calm.model_, x, c.batch) for x in (d.train, d.test))
-    return dict(row=name, images=sum(map(len, sources)), curve=calm.log_likelihood_, backend=calm.backend_, seconds=t(), **protocols(lambda i: accuracy(softmax_regression(), f[i], d.y[i], ft, d.y_test), d)), calm
+    return dict(row=name, images=sum(map(len, sources)),
+                curve=calm.log_likelihood_, backend=calm.backend_, seconds=t(),
+                **protocols(lambda i: accuracy(softmax_regression(), f[i], d.y[i], ft, d.y_test), d)), calm
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #dfa74c8e
 def supervised(d:Photos, c:Config, device:str, progress:bool)->dict:
     "The supervised counterpart of the same size, which trains."
     t = Timer()
     def judge(i):
         torch.manual_seed(c.seed)
         net = SupervisedNet(3, c.calm['n_filters'], c.calm['patch_size']).to(device)
-        train_supervised(net, Lazy(d.train, i), d.y[i], seed=c.seed, progress=progress, **c.supervised)
+        train_supervised(net, Lazy(d.train, i), d.y[i], seed=c.seed,
+                         progress=progress, **c.supervised)
         return supervised_accuracy(net, Lazy(d.test), d.y_test)
-    return dict(row='supervised counterpart', images=len(d.train), **protocols(judge, d), seconds=t())
+    return dict(row='supervised counterpart', images=len(d.train),
+                **protocols(judge, d), seconds=t())
 
-def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='auto', progress:bool=True, config:Config=Config())->dict:
-    "Section 5.2 from STL-10's files; table, figures, filters and `stl10.json` in `out`."
+# %% ../../nbs/3_experiments/04_stl10.ipynb #4c153fce
+def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='auto',
+              progress:bool=True, config:Config=Config())->dict:
+    """Section 5.2 from STL-10's files; table, figures, filters and `stl10.json` in
+    `out`."""
     d, out, c = load_stl10(data), Path(out), config
     if device == 'auto': device = 'cuda' if torch.cuda.is_available() else 'cpu'
     out.mkdir(parents=True, exist_ok=True)
     alone, _ = learned('labelled', (d.train,), d, c, out, device, progress)
-    more, calm = learned('with_unlabelled', (d.train, d.unlabelled), d, c, out, device, progress)
-    result = dict(data='STL-10', rows=[alone, more, supervised(d, c, device, progress)], config=asdict(c), **provenance(device))
+    more, calm = learned('with_unlabelled', (d.train, d.unlabelled), d, c, out,
+                         device, progress)
+    result = dict(data='STL-10',
+                  rows=[alone, more, supervised(d, c, device, progress)],
+                  config=asdict(c), **provenance(device))
     save_figures(out, dict(stl10_figure5_filters=show_filters(calm.filters_[calm.counts_.argsort(descending=True)][:64], 16, size=8),
-                           stl10_figure6_likelihood=show_curves({'labelled': alone['curve'], 'with the unlabelled': more['curve']})))
+                           stl10_figure6_likelihood=show_curves({
+                               'labelled': alone['curve'],
+                               'with the unlabelled': more['curve']})))
     calm.save(out/'stl10.safetensors')
     save_result(out/'stl10.json', result)
     print(table(result['rows'], COLUMNS))
@@ -164,10 +193,12 @@ def mean_pool(score:Tensor # (N,K,H',W')
     "Mean over all locations, (N,K)."
     return score.mean((2,3))
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #8723afcb
 def sum_pool(score:Tensor)->Tensor:
     "Sum over all locations, (N,K)."
     return score.sum((2,3))
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #fe6cb1bc
 def log_of_sum(score:Tensor)->Tensor:
     "Log-sum-exp as the formula is written: above 88 nats float32 overflows."
     return score.exp().sum((2,3)).log()
@@ -178,11 +209,12 @@ SUSPECTS = { # settings of `suspect`
     'mean, not sphered': dict(pooling=mean_pool, sphere=False),
     'maximum, rate 0.1': dict(lr=.1), 'maximum, rate 1': dict(lr=1.),
     'maximum, N(0,1) filters': dict(std=1.),
-    'maximum, N(0,1) filters and bias of eq. S': dict(std=1., own_bias=True),
+    'maximum, N(0,1) filters and bias of eq. 1.2.1': dict(std=1., own_bias=True),
     'sum': dict(pooling=sum_pool), 'maximum, 15x15': dict(L=15),
     'log-sum-exp, 15x15, N(0,1) filters': dict(L=15, pooling=pool, std=1.),
     'log of the sum, 15x15, N(0,1) filters': dict(L=15, pooling=log_of_sum, std=1.)}
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #edb82108
 def suspect(d:Labelled, pooling=max_pool, lr:float=3e-3, std:float|None=None,
             own_bias:bool=False, sphere:bool=True, K:int=64, L:int=8, epochs:int=8,
             seed:int=0)->dict:
@@ -203,6 +235,7 @@ def suspect(d:Labelled, pooling=max_pool, lr:float=3e-3, std:float|None=None,
                 training=supervised_accuracy(net, x, d.y), alive=int(alive.sum()),
                 losses=[smooth(losses[i:i+n]) for i in range(0, len(losses), n)])
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #282c35ed
 def smooth(losses:list)->float|None:
     "Mean loss, or None where it is no number."
     return round(m, 4) if isfinite(m := mean(losses)) else None

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
+from fastcore.basics import patch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 

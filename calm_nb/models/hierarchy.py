@@ -22,7 +22,7 @@ from .patch import conv2d
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #c5052bd3
 @dataclass(frozen=True)
 class CellMixture:
-    "Mixture over filters and their locations in a cell (eq. L1)."
+    "Mixture over filters and their locations in a cell (eq. 4.5.1)."
     filters:Tensor # mu_k, (K,C,L,L)
     cell:int # T, side of a cell in pixels
     log_weights:Tensor|None = None # log pi_k, (K,), if cells are independent
@@ -83,7 +83,7 @@ def located(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 @patch
 def log_density(self:CellMixture, f:Tensor, # prepared cells, (M,D)
                 seen:Tensor|None=None)->Tensor: # (M,K)
-    "log e_ck in nats (eq. L1)."
+    "log e_ck in nats (eq. 4.5.1)."
     return normalise_(self.located(f, seen), (2,))[1]
 
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #1bb49009
@@ -159,7 +159,7 @@ def join(cells:Tensor, # (N*cells,C,h,w)
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #ef728c90
 @dataclass(frozen=True)
 class Parts:
-    "A level above the filters: distributions over what cells show (eq. L2)."
+    "A level above the filters: distributions over what cells show (eq. 4.5.2)."
     log_parts:Tensor # log theta_jak, (J,K,a,a): offsets come last
     log_background:Tensor # log theta_0k, (K,)
     cell:tuple[int,int] # h and w, cells of the map that share one part
@@ -190,7 +190,7 @@ def odds(self:Parts, l:Tensor # log evidence, (N,K,h,w)
 @patch
 def score(self:Parts, e:Tensor # odds, (N,K,h,w)
          )->Tensor: # (N,J,places)
-    "Log odds of parts and places against the background (eq. L3 without rho)."
+    "Log odds of parts and places against the background (eq. 4.5.3 without rho)."
     s, theta = -math.log(math.prod(self.places)), self.log_parts.exp()
     for a, under in self.offsets:
         m = conv2d(e[under], theta[:, :, a[0], a[1], None, None])
@@ -219,7 +219,7 @@ def tables(self:Parts)->Tensor: # (J,K,places,h,w)
 # %% ../../nbs/4_beyond/05_hierarchy.ipynb #99538de4
 @dataclass(frozen=True)
 class Hierarchy:
-    "Filters in cells, parts of filters, parts of parts (eq. L2)."
+    "Filters in cells, parts of filters, parts of parts (eq. 4.5.2)."
     lower:object # p(x_c|k): a `CellMixture`, or a mixture with the same methods
     layers:tuple # of `Parts`, from the lowest level up
     log_weights:Tensor # log rho_j of the top level
@@ -250,7 +250,7 @@ def up(self:Hierarchy, f:Tensor, # prepared cells
        grid:list, # rows and columns of cells
        seen:Tensor|None=None, # 1 where a pixel is seen, as prepared cells
       )->tuple[list,list]: # log evidence of all levels; what `down` needs
-    "The upward pass (eq. L1, L3)."
+    "The upward pass (eq. 4.5.1, 4.5.3)."
     e = self.lower.log_density(f, *(() if seen is None else (seen,)))
     maps, notes = [join(e[...,None,None], grid)], []
     for p in self.layers:
@@ -343,7 +343,7 @@ def chunks(self:Hierarchy, x:Tensor # images, (N,C,H,W)
 @patch
 def log_likelihood(self:Hierarchy, x:Tensor # images, (N,C,H,W)
                   )->Tensor: # (N,) in nats, float64
-    "log p(x) of every image (eq. L2)."
+    "log p(x) of every image (eq. 4.5.2)."
     def one(c):
         m, c = self.precise(c)
         return m.bayes(m.up(*m.rows(c))[0][-1])[1]
@@ -354,7 +354,7 @@ def log_likelihood(self:Hierarchy, x:Tensor # images, (N,C,H,W)
 def down(self:Parts, note:tuple, # of `up`
          gamma:Tensor, # posterior of the parts, (N,J,H/h,W/w)
         )->tuple[Tensor,dict,Tensor]: # posteriors of k, counts, and of places
-    "The downward pass (eq. L4), and expected counts of theta and theta_0."
+    "The downward pass (eq. 4.5.4), and expected counts of theta and theta_0."
     (e, s, grid), eps = note, self.clutter
     total = cut(gamma, (1,1))
     at = total*s.flatten(2).softmax(2).view_as(s)
@@ -378,7 +378,7 @@ def down(self:Parts, note:tuple, # of `up`
 def down(self:Hierarchy, notes:list, # of `up`
          gamma:Tensor, # posterior of the top level, (N,J,H,W)
         )->tuple[list,list,list]: # posteriors, counts, and places, by level
-    "The downward pass through all levels (eq. L4)."
+    "The downward pass through all levels (eq. 4.5.4)."
     posteriors, counts, places = [gamma], [], []
     for p, note in zip(reversed(self.layers), reversed(notes)):
         g, c, at = p.down(note, posteriors[0])
@@ -388,7 +388,7 @@ def down(self:Hierarchy, notes:list, # of `up`
 @patch
 def chunk_stats(self:Hierarchy, x:Tensor, w:Tensor # a few images and their weights
                )->SufficientStats:
-    "The sums over a few images (eq. L3, L4)."
+    "The sums over a few images (eq. 4.5.3, 4.5.4)."
     f, grid = self.rows(x)
     maps, notes = self.up(f, grid)
     gamma, log_p = self.bayes(maps[-1])
@@ -407,7 +407,7 @@ def chunk_stats(self:Hierarchy, x:Tensor, w:Tensor # a few images and their weig
 def e_step(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
            w:Tensor|None=None, # weight of every image, (N,)
           )->SufficientStats:
-    "Expected counts of all levels, summed over images (eq. L3, L4)."
+    "Expected counts of all levels, summed over images (eq. 4.5.3, 4.5.4)."
     x = x.to(self.log_weights)
     w = (torch.ones(len(x)) if w is None else w).to(x.device).double()
     n, (m, _) = self.chunk_size(x.shape[-2:]), self.precise(x)

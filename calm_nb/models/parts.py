@@ -66,7 +66,7 @@ def _pick(p:Tensor, # chances, (...,n), of any sum
 def draw(self:Parts, note:tuple, # of `up`
          j:Tensor, # parts, (N,H/h,W/w)
          generator:torch.Generator|None=None)->Tensor: # (N,H,W)
-    "Places of given parts, and what cells below show, from the posterior (eq. L4)."
+    "Places of given parts, and what cells below show, from the posterior (eq. 4.5.4)."
     e, s, grid = note
     j, (h, w), n = j.flatten(), self.cell, torch.arange(len(e))
     v = _pick(s[n, j].flatten(1).softmax(1), generator)
@@ -109,7 +109,7 @@ def sample(self:Hierarchy, n:int, # images
            shape:tuple[int,int,int], # C, H, W
            generator:torch.Generator|None=None,
            noise:bool=True)->tuple[Tensor,list]:
-    "`n` images from the top down, and what was drawn at every level (eq. L2)."
+    "`n` images from the top down, and what was drawn at every level (eq. 4.5.2)."
     x = self.log_weights.new_zeros(n, *shape)
     return self.draw(x, x, generator, noise)
 
@@ -117,7 +117,7 @@ def sample(self:Hierarchy, n:int, # images
 def jensen(p:Parts, l:Tensor, # log evidence of the cells of this level, (N,K,h,w)
            q:Tensor, # distributions over K, (N,K,h,w)
           )->Tensor: # (N,J,places), a bound of the log evidence under the part
-    "The right side of eq. L5, summed over cells under a part: two convolutions."
+    "The right side of eq. 4.5.1, summed over cells under a part: two convolutions."
     back = p.log_background.exp()[:,None,None]
     theta = (1-p.clutter)*p.log_parts.exp() + p.clutter*back
     rest = (q*(l - q.clamp(min=1e-300).log())).sum(1, keepdim=True)
