@@ -10,8 +10,6 @@ import os, time, warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
-import torch
-
 # %% ../nbs/2_library/09_threads.ipynb #974e1666
 SHORT_WAIT = dict(GOMP_SPINCOUNT='10000', KMP_BLOCKTIME='1')
 
@@ -36,6 +34,7 @@ _said = False
 def notice_waiting(shortest:float=5. # seconds, below which nothing is said
                   )->Iterator:
     "Warn once if what runs in this context waits for other programs by spinning."
+    import torch    # not when the environment can still be set
     global _said
     wall, cpu = time.perf_counter(), time.process_time()
     yield
