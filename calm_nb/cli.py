@@ -139,7 +139,7 @@ def features(args:argparse.Namespace):
     check_out(out, images=args.images, model=args.model)
     calm = CALM.load(args.model)
     X = opened(args, {1: False, 3: True}.get(calm.image_shape_[0]))
-    f, files = calm.transform(Prepared(X, calm.steps_) if calm.steps_.steps else X).numpy(), [str(p) for p in getattr(X, 'files', [])]
+    f, files = np.asarray(calm.transform(Prepared(X, calm.steps_) if calm.steps_.steps else X)), [str(p) for p in getattr(X, 'files', [])]
     with atomic_write(out) as tmp, open(tmp, 'wb') as o: np.save(o, f) if out.suffix == '.npy' else np.savez(o, features=f, files=np.array(files))
     answer(args, dict(features=str(out), shape=list(f.shape), dtype=str(f.dtype), files=files, skipped=skipped(X)), f'{out}: features of {len(f)} images, {f.shape[1]} numbers each')
 

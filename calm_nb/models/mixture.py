@@ -145,7 +145,11 @@ def sample(self:PatchMixture, n:int, # number of images
            size:tuple[int,int], # height and width
            generator:torch.Generator|None=None, # source of randomness
           )->tuple[Tensor,Tensor,Tensor]: # images (n,C,H,W), filter index (n,), location (n,2) in the padded image
-    "Draw filter, location and pixels, in this order."
+    "Draw filter, location and pixels, in this order; `ValueError` with several windows."
+    if self.window and self.window < max(self.locations(size)):
+        raise ValueError('window: expected None or one as large as the image to draw from, '
+                         f'got {self.window}; pixels that several windows see are counted '
+                         'in each, so the likelihood is no density of images')
     p, f = self.padding, self.filters
     k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
     u = torch.stack([torch.randint(m, (n,), generator=generator) for m in self.locations(size)], 1)
