@@ -154,7 +154,12 @@ def _as_device(device:str|torch.device)->torch.device:
 @patch
 def _device(self:CALM)->torch.device: return _as_device(self.device)
 
-# %% ../nbs/2_library/18_estimator.ipynb #8e029494
+# %% ../nbs/2_library/18_estimator.ipynb #375ce5d6
+def _as_array(w:object)->object:
+    "Weights of a column, a series or the like as an array."
+    return w if isinstance(w, Tensor) or not hasattr(w,
+                                                     '__array__') else np.asarray(w)
+
 @patch
 def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None,
              share:tuple[int,int]=(0,1), **checks)->ImageBatches:
@@ -164,7 +169,8 @@ def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None,
         n = images_at_a_time(X)
         if R > 1 and hasattr(X, '__len__'): n = min(n, -(-len(X)//R))
     least = max(1, self.patch_size - 2*self.padding)
-    return ImageBatches(X, n, sample_weight, share, min_size=least, **checks)
+    return ImageBatches(X, n, _as_array(sample_weight), share, min_size=least,
+                        **checks)
 
 # %% ../nbs/2_library/18_estimator.ipynb #1d31b3d2
 @patch
@@ -357,7 +363,7 @@ def posterior(self:CALM, X:Images # as for `fit`, of the same shape
     "Responsibilities of filters and locations, one in sum in each window (eq. 3)."
     return self._each(X, lambda m, x: m.posterior(x)[0])
 
-# %% ../nbs/2_library/18_estimator.ipynb #c04a54e8
+# %% ../nbs/2_library/18_estimator.ipynb #3c8d7e62
 @patch
 def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
                  )->np.ndarray|Tensor: # (N,); a tensor if `X` is one
@@ -368,7 +374,8 @@ def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
 def _score(self:CALM, X:Images, sample_weight:Numbers|None=None)->float:
     "Mean of `score_samples`, weighted."
     ll = np.asarray(self.score_samples(X))
-    w = None if sample_weight is None else as_weights(sample_weight).numpy()
+    w = _as_array(sample_weight)
+    w = None if w is None else as_weights(w).numpy()
     if w is not None and w.shape != ll.shape:
         raise ValueError('sample_weight: expected one weight per image, '
                          f'got {len(w)} weights for {len(ll)} images')
@@ -525,7 +532,8 @@ def load(cls:CALM, path:str|Path # file that `save` wrote
     try:
         check_model(tensors, meta)
         return cls._from_params(tensors, meta['params'])._restore(tensors, meta)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as e:
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError,
+            OverflowError) as e:
         raise ValueError(f'{path}: expected a CALM model, got one whose parts do '
                          f'not fit together ({e}); name another file') from e
 
@@ -595,7 +603,7 @@ def numpydoc(f:Callable, # function or class with docments
     return (f.__doc__ or '').strip() + '\n' + ''.join(
         _section(k, v) for k, v in (out | sections).items())
 
-# %% ../nbs/2_library/18_estimator.ipynb #1172f8ee
+# %% ../nbs/2_library/18_estimator.ipynb #b36c1766
 #| eval: false
 CALM.__doc__ = numpydoc(CALM, Attributes=[
     'filters_ : Tensor', '    (K,C,L,L), in the pixels\' unit.',
@@ -616,6 +624,6 @@ CALM.__doc__ = numpydoc(CALM, Attributes=[
               '>>> x = load_digits().x[:100]',
               '>>> calm = CALM(4, 6, random_state=0, progress=False, tol=1.)',
               '>>> calm.fit(x).transform(x).shape', 'torch.Size([100, 4])'])
-for _f in vars(CALM).values():
-    _f = getattr(_f, '__func__', _f)    # of a class method
+for _k in vars(CALM):
+    _f = getattr(getattr(CALM, _k), '__func__', getattr(CALM, _k))
     if inspect.isfunction(_f) and _f.__name__[0] != '_': _f.__doc__ = numpydoc(_f)
