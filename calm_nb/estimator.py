@@ -23,13 +23,15 @@ from torch import Tensor
 from .backends.distributed import process_group
 from .backends.triton_em import fastest
 from .em.algorithms import EPOCHS
+from .threads import notice_waiting
+from .em.auto import Choice, choose_algorithm, random_order, shuffled
 from .em.checkpoint import Checkpoint
 from .em.driver import EMRun, SingleProcess, fit_em
 from .em.repair import repair
 from .em.steps import SufficientStats
 from .features.pooling import by_chunks, pool
 from .files import load_tensors, save_tensors
-from .images.arrays import ImageBatches, Images, Numbers, as_numbers, check_order, images_at_a_time
+from .images.arrays import ImageBatches, Images, Numbers, as_numbers, as_weights, check_order, images_at_a_time
 from .images.patches import random_patches
 from .images.preprocess import Steps
 from .models.mixture import PatchMixture
@@ -66,7 +68,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         window:int|None=None, # one patch in every window of so many locations squared; None: one in the image, as in the paper
         init:str|np.ndarray|Tensor='patches', # 'patches' of the images, 'random' N(0,1) as in the paper, or filters (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
-        algorithm:str='batch', # 'batch' (Algorithm 1), 'incremental' (fewer passes), or 'growing' (fewest, for many images in random order)
+        algorithm:str='auto', # 'batch' (Algorithm 1), 'incremental' (fewer passes), 'growing' (fewest, for many images in random order); 'auto': what is fast and safe
         max_iter:int=50, # epochs at most
         tol:float=1e-3, # converged when the mean log-likelihood rises by less, in nats per image
         batch_size:int|str='auto', # images read at a time; for batch EM it changes nothing but memory
@@ -115,7 +117,7 @@ def _check_params(self:CALM):
     if self.window is not None: check_int('window', self.window, 1, 'it is the side of a window in locations, or None')
     if self.batch_size != 'auto': check_int('batch_size', self.batch_size, 1, "it is the number of images read at a time, or 'auto'")
     check_positive('variance', self.variance); check_positive('tol', self.tol, zero=True)
-    check_choice('algorithm', self.algorithm, tuple(EPOCHS)); check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
+    check_choice('algorithm', self.algorithm, ('auto', *EPOCHS)); check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
     if not isinstance(self.checkpoint, (str, os.PathLike, type(None))): raise ValueError(f'checkpoint: expected the name of a file, got {self.checkpoint!r}')
     if isinstance(self.init, str): check_choice('init', self.init, ('patches', 'random'))
 
@@ -133,6 +135,22 @@ def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None, share:tuple[i
     size = images_at_a_time(X) if self.batch_size == 'auto' else self.batch_size
     if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'): size = min(size, -(-len(X)//share[1]))
     return ImageBatches(X, size, sample_weight, share, min_size=max(1, self.patch_size - 2*self.padding), **checks)
+
+@patch
+def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choice:
+    "The algorithm asked for, or the one that suits images like the batch `x`."
+    if self.algorithm != 'auto': return Choice(self.algorithm, 'as asked for')
+    (C, H, W), L, B = x.shape[1:], self.patch_size, 2*self.padding - self.patch_size + 1
+    operations = 4*self.n_filters*C*L*L*(H + B)*(W + B)
+    size = None if self.batch_size == 'auto' else self.batch_size
+    return choose_algorithm(X, self.n_filters, operations, w, world_size, size)
+
+@patch
+def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice, share:tuple[int,int], checks:dict)->ImageBatches:
+    "The batches of EM, in random order where the choice says so."
+    if choice.batch_size is None: return self._batches(X, w, share, **checks)
+    order, smallest = random_order(len(X), choice.batch_size), max(1, self.patch_size - 2*self.padding)
+    return ImageBatches(shuffled(X, order), choice.batch_size, None if w is None else w[order], min_size=smallest, **checks)
 
 # %% ../nbs/2_library/18_estimator.ipynb #1d31b3d2
 @patch
@@ -168,11 +186,11 @@ def fingerprint(batches:ImageBatches, ordered:bool=False)->tuple[int,int]: # num
     return n, code % 2**53
 
 @patch
-def _identity(self:CALM, mine:ImageBatches, p:SingleProcess)->dict:
+def _identity(self:CALM, mine:ImageBatches, p:SingleProcess, choice:Choice)->dict:
     "What a checkpoint must agree with beside the model: images and weights, the start, the seed, and what order matters."
-    seed, ordered = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, self.algorithm != 'batch'
+    seed, ordered = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None, choice.algorithm != 'batch'
     n, code = map(p.total, fingerprint(mine, ordered))
-    return dict(algorithm=self.algorithm, images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=self.batch_size) if ordered else {})
+    return dict(algorithm=choice.algorithm, images=f'{n} ({code % 2**53:x})', init=self.init if isinstance(self.init, str) else digest(self.init), random_state=seed, dead=self.dead) | (dict(batch_size=choice.batch_size or self.batch_size) if ordered else {})
 
 # %% ../nbs/2_library/18_estimator.ipynb #198decb7
 @patch
@@ -185,30 +203,32 @@ def _checkpoints(self:CALM)->list: # of files or None
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, start, run EM, keep the likeliest, and say what the user has to know."
     self._check_params()
-    if self.algorithm != 'batch': check_order(X, 'algorithm')
+    if self.algorithm not in ('auto', 'batch'): check_order(X, 'algorithm')
+    w = None if sample_weight is None else as_weights(sample_weight)
     x = self._batches(X, sample_weight).first()
     p, checks = process_group(), dict(channels=x.shape[1], size=tuple(x.shape[2:]))
-    batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)
-    rng, runs, settings = check_random_state(self.random_state), [], self._identity(mine, p) if self.checkpoint else None
+    choice = self._choice(X, x, w, p.world_size)
+    batches, mine = self._batches(X, w, **checks), self._to_visit(X, w, choice, p.share, checks)
+    rng, runs, settings = check_random_state(self.random_state), [], self._identity(mine, p, choice) if self.checkpoint else None
     for file in self._checkpoints():
         start = self._start(batches, x, rng)
         p.agree('random_state', int(digest(start.filters)[:12], 16), 'give a number, so that all processes start alike')
-        runs.append(fit_em(start, mine, self.max_iter, self.tol, EPOCHS[self.algorithm], file and Checkpoint(file, settings), self.progress, lambda run: repair(run, batches, self.dead), p))
+        with notice_waiting(): runs.append(fit_em(start, mine, self.max_iter, self.tol, EPOCHS[choice.algorithm], file and Checkpoint(file, settings), self.progress, lambda run: repair(run, batches, self.dead), p))
     best = max(runs, key=lambda r: r.log_likelihood[-1])
     if not best.converged: warnings.warn(f'max_iter: EM was still rising after {best.n_iter} epochs; raise max_iter (now {self.max_iter}) or tol (now {self.tol})', ConvergenceWarning)
-    self._keep(best, tuple(x.shape[1:]))
+    self._keep(best, tuple(x.shape[1:]), f'{choice.algorithm} EM: {choice.why}; ')
     if self.dead_.any(): warnings.warn(f'dead: {int(self.dead_.sum())} of {len(self.dead_)} filters hold less than a hundredth of an even share of the images; learn fewer, or use dead="restart" or "prune"', DeadFilterWarning)
     return self
 
 # %% ../nbs/2_library/18_estimator.ipynb #f4ef534d
 @patch
-def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
+def _keep(self:CALM, run:EMRun, image_shape:tuple, how:str='')->CALM:
     "Fitted attributes from a run of EM."
     m, self.image_shape_ = run.model, image_shape
     self.model_, self.filters_, self.weights_, self.variance_ = m, m.filters.cpu(), m.log_weights.exp().cpu(), float(m.variance)
     self.counts_, self.dead_, self.n_features_in_ = run.stats['counts'].cpu(), m.dead(run.stats).cpu(), math.prod(image_shape)
     self.log_likelihood_, self.n_iter_, self.converged_ = run.log_likelihood, run.n_iter, run.converged
-    self.backend_ = f'{m.form}; torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.filters.dtype)[6:]}'
+    self.backend_ = f'{m.form}; {how}torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.filters.dtype)[6:]}'
     return self
 
 # %% ../nbs/2_library/18_estimator.ipynb #36f77576
@@ -224,7 +244,7 @@ def _each(self:CALM, X:Images, f:Callable)->Tensor:
 @patch
 def feature_map(self:CALM, X:Images # as for `fit`, of the same shape
                )->Tensor:
-    "Scores of every filter and location in nats, (N,K,H',W') (eq. S)."
+    "Scores of every filter and location in nats, (N,K,H',W') (eq. 1.2.1)."
     return self._each(X, PatchMixture.score)
 
 @patch
@@ -236,7 +256,7 @@ def posterior(self:CALM, X:Images # as for `fit`, of the same shape
 @patch
 def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
                  )->Tensor:
-    "log p(x) of every image in nats, (N,) (eq. S)."
+    "log p(x) of every image in nats, (N,) (eq. 1.2.1)."
     return self._each(X, PatchMixture.log_likelihood)
 
 @patch
@@ -277,7 +297,7 @@ def sample(self:CALM, n:int=1 # images
 def to_conv2d(self:CALM,
               dtype:torch.dtype|None=None, # of the layer; float64 for images far from zero, where scores in float32 would round
              )->torch.nn.Conv2d:
-    "An ordinary convolution layer whose output is `feature_map` (eq. S); `NotFittedError` before `fit`."
+    "An ordinary convolution layer whose output is `feature_map` (eq. 1.2.1); `NotFittedError` before `fit`."
     check_is_fitted(self, 'model_')
     m, f = self.model_, self.filters_.to(dtype or self.filters_.dtype)
     prior = m.log_weights.cpu() - math.log(m.window**2 if m.window else math.prod(m.locations(self.image_shape_[1:])))
