@@ -61,7 +61,8 @@ def _check_labels(features:Tensor, y:np.ndarray|Tensor, name:str='y')->np.ndarra
     "Labels as an array; `ValueError` unless there is one for each image."
     y = np.asarray(y)
     if y.shape == (len(features),): return y
-    raise ValueError(f'{name}: expected one label for each of {len(features)} images, '
+    n = len(features)
+    raise ValueError(f'{name}: expected one label for each of {n} images, '
                      f'got shape {y.shape}; labels and images must come from the '
                      'same part of the data')
 
