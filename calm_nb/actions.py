@@ -137,18 +137,11 @@ def fit(args:argparse.Namespace # of `calm_nb fit`
     calm = _estimator(args, file).fit(Prepared(X, steps) if steps.steps else X)
     if not process_group().is_main: return
     done = _keep(calm, out, steps, bool(args.checkpoint))
-    r = dict(model=str(args.out), **_fitted(calm), checkpoint=None if done else str(file),
-             skipped=_skipped(X), seconds=round(time.perf_counter() - start, 2))
-    size = 'x'.join(map(str, calm.filters_.shape[1:]))
-    _answer(args, r, SAYS.format(size=size, **r) + ('' if done else GOES_ON.format(file)))
-
-# %% ../nbs/2_library/26_actions.ipynb #f34269e3
-def _keep(calm:CALM, out:Path, steps:Steps, named:bool)->bool: # nothing left to do
-    runs = calm._checkpoints()
-    calm.set_params(checkpoint=None).save(out, steps)
-    done = calm.converged_ and not named
-    for f in runs if done else []: f.unlink()
-    return done
+    r = dict(model=str(args.out), **_fitted(calm), skipped=_skipped(X),
+             checkpoint=None if done else str(file),
+             seconds=round(time.perf_counter() - start, 2))
+    says = SAYS.format(size='x'.join(map(str, calm.filters_.shape[1:])), **r)
+    _answer(args, r, says + ('' if done else GOES_ON.format(file)))
 
 # %% ../nbs/2_library/26_actions.ipynb #ede90e46
 def _table(out:Path, files:list, name:str, values:np.ndarray)->bytes:
@@ -238,7 +231,8 @@ def reproduce(args:argparse.Namespace # of `calm_nb reproduce`
                          'which is a file; choose another name')
     stationary = (args.name, args.model) == ('natural', 'stationary')
     name = 'stationary' if stationary else args.name
-    load_function(EXPERIMENTS[name])(args.out, args.data, args.device, not args.quiet)
+    experiment = load_function(EXPERIMENTS[name])
+    experiment(args.out, args.data, args.device, not args.quiet)
 
 # %% ../nbs/2_library/26_actions.ipynb #70a04e76
 ACTIONS = dict(fit=fit, features=features, predict=predict, show=show,

@@ -60,7 +60,7 @@ def _json(p:argparse.ArgumentParser):
 # %% ../nbs/2_library/25_command.ipynb #9643eaf4
 def _images(p:argparse.ArgumentParser):
     p.add_argument('images', metavar='IMAGES', help='folder of pictures, .npy or '
-                   f'.npz file (N,C,H,W) or (N,H,W), or one of {", ".join(DATASETS)}')
+                   f'.npz file (N,C,H,W) or (N,H,W), or {", ".join(DATASETS)}')
     p.add_argument('--crop', type=_side, help='cut the middle of so many pixels '
                    "out of every picture of a folder, or 'smallest'; pictures of "
                    'different sizes are refused otherwise')
@@ -170,7 +170,8 @@ def in_options(text:str # message of the library
     text = re.sub(r'^(\w+)(?=: )', lambda m: known.get(m[1], m[1]), text)
     sure = '|'.join(n for n in known if '_' in n or n == 'tol')
     def option(m): return f'{known[m[1]]} {m[2] or ""}'.replace(' True', '').strip()
-    return re.sub(rf'(?<![\w./\\-])({sure})(?:=(\w+))?(?![\w/\\-]|\.\w)', option, text)
+    word = rf'(?<![\w./\\-])({sure})(?:=(\w+))?(?![\w/\\-]|\.\w)'    # not in a path
+    return re.sub(word, option, text)
 
 # %% ../nbs/2_library/25_command.ipynb #dded45b9
 ROOM = 'memory: expected room for the work, got none left ({}); lower --batch-size'

@@ -244,7 +244,7 @@ def _each(self:CALM, X:Images, f:Callable)->Tensor:
 @patch
 def feature_map(self:CALM, X:Images # as for `fit`, of the same shape
                )->Tensor:
-    "Scores of every filter and location in nats, (N,K,H',W') (eq. S)."
+    "Scores of every filter and location in nats, (N,K,H',W') (eq. 1.2.1)."
     return self._each(X, PatchMixture.score)
 
 @patch
@@ -256,7 +256,7 @@ def posterior(self:CALM, X:Images # as for `fit`, of the same shape
 @patch
 def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
                  )->Tensor:
-    "log p(x) of every image in nats, (N,) (eq. S)."
+    "log p(x) of every image in nats, (N,) (eq. 1.2.1)."
     return self._each(X, PatchMixture.log_likelihood)
 
 @patch
@@ -297,7 +297,7 @@ def sample(self:CALM, n:int=1 # images
 def to_conv2d(self:CALM,
               dtype:torch.dtype|None=None, # of the layer; float64 for images far from zero, where scores in float32 would round
              )->torch.nn.Conv2d:
-    "An ordinary convolution layer whose output is `feature_map` (eq. S); `NotFittedError` before `fit`."
+    "An ordinary convolution layer whose output is `feature_map` (eq. 1.2.1); `NotFittedError` before `fit`."
     check_is_fitted(self, 'model_')
     m, f = self.model_, self.filters_.to(dtype or self.filters_.dtype)
     prior = m.log_weights.cpu() - math.log(m.window**2 if m.window else math.prod(m.locations(self.image_shape_[1:])))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['repair_parts', 'HierarchicalCALM', 'as_given', 'hidden_pixels']
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #c089d5cf
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #cc8cd454
 import math, numbers, os, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import (BaseEstimator, ClassNamePrefixFeaturesOutMixin,
+                          TransformerMixin)
 from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -32,15 +33,15 @@ from .files import load_tensors, save_tensors
 from .images.arrays import (ImageBatches, Images, Numbers, as_numbers,
                                    images_at_a_time)
 from .images.patches import random_patches, sample_images
-from .models.hierarchy import (CellMixture, Hierarchy, Parts, cut, join,
-                                      start_parts, windows_of_interest)
+from .models.hierarchy import CellMixture, Hierarchy, Parts, cut, join
+from .models.parts import start_parts, windows_of_interest
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #67d54704
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #76284fd5
 @patch
 def passes(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
            seen:Tensor|None=None, # 1 where a pixel is seen, (N,C,H,W)
-          )->tuple: # prepared cells and mask, grid, posteriors and places of all levels, log p(x)
-    "Up and down again (eq. L3, L4)."
+          )->tuple: # cells, mask, grid, posteriors and places by level, log p(x)
+    "Up and down again (eq. 4.5.3, 4.5.4)."
     f, grid = self.rows(x)
     s = None if seen is None else self.rows(seen)[0]
     maps, notes = self.up(f if s is None else f*s, grid, s)
@@ -48,13 +49,18 @@ def passes(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     post, _, places = self.down(notes, gamma) if self.layers else ([gamma], [], [])
     return f, s, grid, post, places, log_p
 
+def _as_rows(x:Tensor # maps, (N,K,H,W)
+            )->Tensor: # (N*H*W,K)
+    "A row per cell."
+    return x.permute(0,2,3,1).flatten(0,2)
+
 @patch
 def responsibilities(self:Hierarchy, x:Tensor, level:int # 0 for the filters
                     )->Tensor: # (N,K,rows,columns) over places
-    "Posterior of a level's components and places, summing to one in each of its cells (eq. L4)."
+    "Posterior of components and places, summing to one in each cell (eq. 4.5.4)."
     f, _, grid, post, places, _ = self.passes(x)
     if level: return places[level-1]
-    at = self.lower.located(f).softmax(2)*post[0].permute(0,2,3,1).flatten(0,2)[...,None]
+    at = self.lower.located(f).softmax(2)*_as_rows(post[0])[...,None]
     return join(at.unflatten(2, 2*(math.isqrt(at.shape[2]),)), grid)
 
 @patch
@@ -68,27 +74,27 @@ def pooled(self:Hierarchy, x:Tensor, level:int)->Tensor: # (N,K)
     one = joint - joint.logsumexp(1, keepdim=True)
     return one.flatten(2).logsumexp(2) + log_p.to(one)[:,None]
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #df9972ed
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #87cde471
 @patch
-def completed(self:Hierarchy, x:Tensor, # images, (N,C,H,W); what is hidden does not count
+def completed(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
               seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
              )->Tensor: # (N,C,H,W)
-    "Images whose hidden pixels are their posterior means (eq. L6)."
+    "Images whose hidden pixels are their posterior means (eq. 4.6.1)."
     f, s, grid, post, _, _ = self.passes(x, seen)
-    r = post[0].permute(0,2,3,1).flatten(0,2)
+    r = _as_rows(post[0])
     at = self.lower.located(f*s, s).softmax(2)*r[...,None]
     mean = at.flatten(1) @ self.lower.bank.flatten(2).flatten(0,1)
     mean = join(mean.view(-1, x.shape[1], self.tile, self.tile), grid)
     return torch.where(seen > 0, x.to(mean), mean)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #44b67dbe
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #093d69f5
 @patch(as_prop=True)
 def filters(self:Hierarchy)->Tensor:
     "mu_k, (K,C,L,L)."
     return self.lower.filters
 
 @patch
-def dead(self:Hierarchy, stats:SufficientStats)->list: # (J,) bool for every level above the first
+def dead(self:Hierarchy, stats:SufficientStats)->list: # (J,) bool by level
     "Parts with less than a hundredth of an even share of their level."
     n = [stats[f'parts_{i}'].sum((1,2,3)) for i in range(len(self.layers))]
     return [v < .01*v.mean() for v in n]
@@ -96,21 +102,22 @@ def dead(self:Hierarchy, stats:SufficientStats)->list: # (J,) bool for every lev
 @patch
 def pruned(self:Hierarchy, keep:list # (J,) bool for every level above the first
           )->Hierarchy:
-    "The hierarchy of the parts to keep; what showed others shows these in proportion."
+    "The hierarchy of the parts to keep, whose chances grow in proportion."
     norm, layers, below = lambda v, d: v - v.logsumexp(d, keepdim=True), [], None
     for p, k in zip(self.layers, keep):
         t, b = p.log_parts[k], p.log_background
         if below is not None: t, b = norm(t[:, below], 1), norm(b[below], 0)
         layers.append(replace(p, log_parts=t, log_background=b))
         below = k
-    return replace(self, layers=tuple(layers), log_weights=norm(self.log_weights[below], 0))
+    return replace(self, layers=tuple(layers),
+                   log_weights=norm(self.log_weights[below], 0))
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #352e1f99
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #a0c4df25
 @patch
 def restarted(self:Hierarchy, dead:list, # (J,) bool for every level above the first
               x:Tensor, # images that are badly explained, (n,C,H,W)
              )->Hierarchy:
-    "Dead parts moved to the windows of interest of some images, with an even weight."
+    "Dead parts moved to windows of interest of some images, with an even weight."
     layers, maps, lw = [], self.up(*self.rows(x))[0], self.log_weights.clone()
     for p, d, l in zip(self.layers, dead, maps):
         new = p.log_parts.clone()
@@ -126,47 +133,55 @@ def repair_parts(run:EMRun, batches:ImageBatches, # of all processes
                  most:int=3, # times a run is repaired
                 )->bool: # whether anything was done
     "Deal with the dead parts of a run that has converged."
-    if not run.model.layers or policy == 'keep' or len(run.repairs) >= most: return False
+    if not run.model.layers or policy == 'keep' or len(run.repairs) >= most:
+        return False
     dead = run.model.dead(run.stats)
     n = max(int(d.sum()) for d in dead)
     if not n: return False
     if policy == 'prune': run.model = run.model.pruned([~d for d in dead])
-    else: run.model = run.model.restarted(dead, worst_explained(run.model, batches, n))
+    else:
+        run.model = run.model.restarted(dead,
+                                        worst_explained(run.model, batches, n))
     run.repairs.append(run.n_iter)
     return True
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #a702063c
-class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #ae1393f4
+class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
+                       BaseEstimator):
     """Filters, parts made of filters, parts made of parts, learned by exact EM.
 
-    After `fit`: `filters_` (K,C,L,L), `parts_` (theta, one (J,K,a,a) per level above the first),
-    `backgrounds_` (theta_0 per level), `weights_` (J,), `variance_`, `log_likelihood_` (nats per
-    image, one per epoch of all levels together), `greedy_` (the same for each level on its own),
-    `counts_` (images per part of the top), `dead_`, `n_iter_`, `converged_`, `backend_`."""
+    After `fit`: `filters_` (K,C,L,L), `parts_` (theta, one (J,K,a,a) per level
+    above the first), `backgrounds_` (theta_0 by level), `weights_`, `variance_`,
+    `log_likelihood_` (nats per image, one per epoch of all levels together),
+    `greedy_` (the same for each level on its own), `greedy_models_` (their ends),
+    `counts_` (images per part of the top), `dead_` (by level), `n_iter_`,
+    `converged_`, `backend_`."""
     def __init__(self,
         n_filters:int=64, # K
         patch_size:int=7, # L, side of a filter in pixels
-        cell:int|tuple=4, # side of a cell in pixels; then of a cell of parts in cells below
+        cell:int|tuple=4, # side of a cell in pixels; then in cells below
         n_parts:int|tuple=100, # J
         part_size:int|tuple=4, # a, side of a part in cells
         variance:float=.1, # sigma2 of a pixel, or where it starts when learned
         max_iter:int=50, # epochs at most, of each level and of all together
-        tol:float=1e-3, # converged when the log-likelihood rises by less, in nats per image
+        tol:float=1e-3, # converged when an epoch gains less, in nats per image
         device:str|torch.device='auto', # 'auto': CUDA if there is any
         random_state:int|np.random.RandomState|None=None,
         progress:bool=True, # a bar, on a terminal
         checkpoint:str|Path|None=None, # written after every epoch, and gone on from
         learn_variance:bool=True, # learn sigma2 (eq. 5)
         clutter:float=.05, # chance that a cell under a part shows the background
-        joint:bool=True, # learn all levels together in the end; False: greedily only
+        joint:bool=True, # learn all levels together in the end
         dead:str='keep', # what becomes of dead parts: 'keep', 'restart' or 'prune'
-        batch_size:int|str='auto', # images read at a time; changes nothing but memory
+        batch_size:int|str='auto', # images read at a time
     ):
         self.n_filters, self.patch_size, self.cell = n_filters, patch_size, cell
         self.n_parts, self.part_size, self.variance = n_parts, part_size, variance
-        self.max_iter, self.tol, self.device, self.random_state = max_iter, tol, device, random_state
-        self.progress, self.checkpoint, self.learn_variance = progress, checkpoint, learn_variance
-        self.clutter, self.joint, self.dead, self.batch_size = clutter, joint, dead, batch_size
+        self.max_iter, self.tol, self.device = max_iter, tol, device
+        self.random_state, self.progress = random_state, progress
+        self.checkpoint, self.learn_variance = checkpoint, learn_variance
+        self.clutter, self.joint = clutter, joint
+        self.dead, self.batch_size = dead, batch_size
 
     _device = CALM._device
 
@@ -192,45 +207,67 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     @property
     def _n_features_out(self)->int: return len(self.weights_)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #e3ded1ae
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #01dfc73f
 @patch
-def _sizes(self:HierarchicalCALM)->list: # (J, a, cell below) for each level above the first
+def _sizes(self:HierarchicalCALM)->list: # (J, a, cell below) by level
     "The levels that the parameters speak of."
     given = dict(cell=self.cell, n_parts=self.n_parts, part_size=self.part_size)
     many = {k: tuple(v) for k, v in given.items() if isinstance(v, (tuple, list))}
     n = max(map(len, many.values()), default=1)
     for k, v in many.items():
-        if len(v) != n or not n: raise ValueError(f'{k}: expected {n} numbers, one per level above the first, got {v}; the other levels are {given}')
+        if len(v) != n or not n:
+            raise ValueError(f'{k}: expected {n} numbers, one per level above the '
+                             f'first, got {v}; the other levels are {given}')
     levels = {k: many.get(k) or n*(v,) for k, v in given.items()}
     for k, v in levels.items():
-        for s in v: check_int(k, s, 1, 'it is a number of parts' if k == 'n_parts' else 'it is the side of a square')
+        for s in v:
+            check_int(k, s, 1, 'it is a number of parts' if k == 'n_parts'
+                      else 'it is the side of a square')
     return list(zip(levels['n_parts'], levels['part_size'], levels['cell']))
 
 @patch
 def _check_params(self:HierarchicalCALM):
     "Refuse parameters outside their range, by name."
-    for name in ('n_filters', 'patch_size', 'max_iter'): check_int(name, getattr(self, name), 1, 'it is counted from one')
-    if self.batch_size != 'auto': check_int('batch_size', self.batch_size, 1, "it is the number of images read at a time, or 'auto'")
-    check_positive('variance', self.variance); check_positive('tol', self.tol, zero=True); check_positive('clutter', self.clutter, zero=True)
-    if self.clutter >= 1: raise ValueError(f'clutter: expected a chance below 1, got {self.clutter}; it is how often a cell under a part shows the background')
+    for name in ('n_filters', 'patch_size', 'max_iter'):
+        check_int(name, getattr(self, name), 1, 'it is counted from one')
+    if self.batch_size != 'auto':
+        check_int('batch_size', self.batch_size, 1,
+                  "it is the number of images read at a time, or 'auto'")
+    check_positive('variance', self.variance)
+    for name in ('tol', 'clutter'):
+        check_positive(name, getattr(self, name), zero=True)
+    if self.clutter >= 1:
+        raise ValueError(f'clutter: expected a chance below 1, got '
+                         f'{self.clutter}; it is how often a cell under a part '
+                         f'shows the background')
     check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
-    for name in ('learn_variance', 'joint'): check_choice(name, getattr(self, name), (True, False))
-    if not isinstance(self.checkpoint, (str, os.PathLike, type(None))): raise ValueError(f'checkpoint: expected the name of a file, got {self.checkpoint!r}')
+    for name in ('learn_variance', 'joint'):
+        check_choice(name, getattr(self, name), (True, False))
+    if not isinstance(self.checkpoint, (str, os.PathLike, type(None))):
+        raise ValueError(f'checkpoint: expected the name of a file, got '
+                         f'{self.checkpoint!r}')
     self._sizes()
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #cc08a356
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #5370d91e
 @patch
 def _geometry(self:HierarchicalCALM, size:tuple[int,int] # H and W of the images
-             )->list: # ((J, part, cell) for every level above the first, cells in cells below
+             )->list: # (J, part, cell) by level, in cells of the level below
     "Sizes of all levels on images of `size`; `ValueError` where one does not fit."
     sizes, grid, out = self._sizes(), tuple(size), []
     for i, (J, a, cell) in enumerate(sizes):
         what = 'pixels' if not i else f'cells of level {i}'
-        if any(s % cell for s in grid): raise ValueError(f'cell: expected a side that divides {grid[0]}x{grid[1]} {what}, got {cell}; choose another, or pad or crop the images')
+        if any(s % cell for s in grid):
+            raise ValueError(f'cell: expected a side that divides '
+                             f'{grid[0]}x{grid[1]} {what}, got {cell}; choose '
+                             f'another, or pad or crop the images')
         grid = tuple(s//cell for s in grid)
         top = i == len(sizes)-1
         room = grid if top else 2*(sizes[i+1][2],)
-        if a > min(room): raise ValueError(f'part_size: expected at most {min(room)}, the cells of level {i+1} that a part of level {i+2} has around it, got {a}; choose smaller parts or smaller cells')
+        if a > min(room):
+            raise ValueError(f'part_size: expected at most {min(room)}, the cells '
+                             f'of level {i+1} that a part of level {i+2} has '
+                             f'around it, got {a}; choose smaller parts or '
+                             f'smaller cells')
         out.append((J, (a,a), room))
     return out
 
@@ -240,114 +277,168 @@ def _batches(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None,
              share:tuple[int,int]=(0,1), **checks)->ImageBatches:
     "Images of any source as checked batches, or every R-th of them."
     size = images_at_a_time(X) if self.batch_size == 'auto' else self.batch_size
-    if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'): size = min(size, -(-len(X)//share[1]))
-    return ImageBatches(X, size, sample_weight, share, min_size=self.patch_size, **checks)
+    if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'):
+        size = min(size, -(-len(X)//share[1]))
+    return ImageBatches(X, size, sample_weight, share, min_size=self.patch_size,
+                        **checks)
 
 @patch
-def _first(self:HierarchicalCALM, batches:ImageBatches, rng:np.random.RandomState)->Hierarchy:
+def _first(self:HierarchicalCALM, batches:ImageBatches,
+           rng:np.random.RandomState)->Hierarchy:
     "A model of one level whose filters are unlike patches of the images."
     f = random_patches(batches, 10*self.n_filters, self.patch_size, 0, rng)
-    _, i = kmeans_plusplus(f.flatten(1).double().numpy(), self.n_filters, random_state=rng)
+    _, i = kmeans_plusplus(f.flatten(1).double().numpy(), self.n_filters,
+                           random_state=rng)
     f = f[torch.as_tensor(i)].to(self._device())
-    lower = CellMixture(f, self._sizes()[0][2], None, torch.as_tensor(float(self.variance)).to(f), self.learn_variance)
+    lower = CellMixture(f, self._sizes()[0][2], None,
+                        torch.as_tensor(float(self.variance)).to(f),
+                        self.learn_variance)
     return Hierarchy(lower, (), lower.log_weights, lower.cell)
 
 @patch
-def _next(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches, level:tuple, rng:np.random.RandomState)->Hierarchy:
+def _next(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches, level:tuple,
+          rng:np.random.RandomState)->Hierarchy:
     "The model with one level more, on top of levels that stay as they are."
     J, size, cell = level
     x = sample_images(batches, max(10*J, 500), rng)
     l = torch.cat([m.up(*m.rows(c))[0][-1] for c in m.chunks(x)])
-    if J > len(l)*math.prod(l.shape[2:])/math.prod(cell): raise ValueError(f'n_parts: expected at most one per image, got {J}')
-    p = start_parts(l, m.log_weights, J, size, cell, self.clutter, torch.Generator().manual_seed(int(rng.randint(2**31))))
-    return replace(m, layers=(*m.layers, p), log_weights=l.new_full((J,), -math.log(J)), frozen=m.n_levels)
+    if J > len(l)*math.prod(l.shape[2:])/math.prod(cell):
+        raise ValueError(f'n_parts: expected at most one per image, got {J}')
+    p = start_parts(l, m.log_weights, J, size, cell, self.clutter,
+                    torch.Generator().manual_seed(int(rng.randint(2**31))))
+    return replace(m, layers=(*m.layers, p),
+                   log_weights=l.new_full((J,), -math.log(J)), frozen=m.n_levels)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #2958bf45
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #818f1cf1
 @patch
 def settings(self:Hierarchy)->dict:
     "What does not change while learning, as JSON can hold it."
     f, v = self.filters, self.lower.learn_variance
-    return dict(filters=list(f.shape), tile=self.tile, frozen=self.frozen, dtype=str(f.dtype),
-                variance='learned' if v else float(self.lower.variance), cells=[list(p.cell) for p in self.layers],
-                sizes=[list(p.log_parts.shape[2:]) for p in self.layers], clutter=[p.clutter for p in self.layers])
+    return dict(filters=list(f.shape), tile=self.tile, frozen=self.frozen,
+                dtype=str(f.dtype),
+                variance='learned' if v else float(self.lower.variance),
+                cells=[list(p.cell) for p in self.layers],
+                sizes=[list(p.log_parts.shape[2:]) for p in self.layers],
+                clutter=[p.clutter for p in self.layers])
 
 @patch
 def _identity(self:HierarchicalCALM, mine:ImageBatches, p:object)->dict:
-    "What a checkpoint must agree with beside the model: images and weights, sizes and the seed."
-    seed = int(self.random_state) if isinstance(self.random_state, numbers.Integral) else None
+    "What a checkpoint must agree with: images and weights, sizes and the seed."
+    seed = int(self.random_state) if isinstance(self.random_state,
+                                                numbers.Integral) else None
     n, code = map(p.total, fingerprint(mine))
-    return dict(images=f'{n} ({code % 2**53:x})', random_state=seed, dead=self.dead, levels=[list(s) for s in self._sizes()], start=float(self.variance))
+    return dict(images=f'{n} ({code % 2**53:x})', random_state=seed, dead=self.dead,
+                levels=[list(s) for s in self._sizes()], start=float(self.variance))
 
 @patch
-def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches, mine:ImageBatches, file:Path|None, settings:dict|None, p:object)->EMRun:
+def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches,
+         mine:ImageBatches, file:Path|None, settings:dict|None, p:object)->EMRun:
     "One run of EM of a model, after all processes agree on its start."
-    code = digest(torch.cat([v.flatten().double().cpu() for v in m.state().values()]))
-    p.agree('random_state', int(code[:12], 16), 'give a number, so that all processes start alike')
-    return fit_em(m, mine, self.max_iter, self.tol, batch_epoch, file and Checkpoint(file, settings),
-                  self.progress, lambda run: repair_parts(run, batches, self.dead), p)
+    code = digest(torch.cat([v.flatten().double().cpu()
+                             for v in m.state().values()]))
+    p.agree('random_state', int(code[:12], 16), 'give a number, so that all '
+            'processes start alike')
+    return fit_em(m, mine, self.max_iter, self.tol, batch_epoch,
+                  file and Checkpoint(file, settings),
+                  self.progress, lambda run: repair_parts(run, batches, self.dead),
+                  p)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #5ab2e046
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #64b5c2d2
 @patch
-def _fit(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None)->HierarchicalCALM:
-    "Check, learn level by level, then all levels together, and say what the user has to know."
+def _fit(self:HierarchicalCALM, X:Images,
+         sample_weight:Numbers|None=None)->HierarchicalCALM:
+    "Check, learn level by level, then all together, and warn."
     self._check_params()
     x, p = self._batches(X, sample_weight).first(), process_group()
-    checks, levels = dict(channels=x.shape[1], size=tuple(x.shape[2:])), self._geometry(x.shape[2:])
-    batches, mine = self._batches(X, sample_weight, **checks), self._batches(X, sample_weight, p.share, **checks)
+    checks, levels = dict(channels=x.shape[1],
+                          size=tuple(x.shape[2:])), self._geometry(x.shape[2:])
+    batches, mine = self._batches(X, sample_weight,
+                                  **checks), self._batches(X, sample_weight,
+                                                           p.share, **checks)
     self._check_number(batches, levels)
-    rng, settings = check_random_state(self.random_state), self._identity(mine, p) if self.checkpoint else None
-    file = lambda i: self.checkpoint and Path(f'{self.checkpoint}.{i}' if i < len(levels) or self.joint else self.checkpoint)
-    runs = [self._run(self._first(batches, rng), batches, mine, file(0), settings, p)]
+    rng = check_random_state(self.random_state)
+    settings = self._identity(mine, p) if self.checkpoint else None
+    file = lambda i: self.checkpoint and Path(f'{self.checkpoint}.{i}' if i
+                                              < len(levels) or self.joint
+                                              else self.checkpoint)
+    runs = [self._run(self._first(batches, rng), batches, mine, file(0), settings,
+                      p)]
     for i, level in enumerate(levels, 1):
-        runs.append(self._run(self._next(runs[-1].model, batches, level, rng), batches, mine, file(i), settings, p))
-    if self.joint: runs.append(self._run(replace(runs[-1].model, frozen=0), batches, mine, self.checkpoint and Path(self.checkpoint), settings, p))
-    self.greedy_ = [r.log_likelihood for r in runs[:len(levels)+1]]
-    self._keep(runs[-1], tuple(x.shape[1:]), self._dead(runs[-1]), float(runs[-1].stats['n']))
-    if not self.converged_: warnings.warn(f'max_iter: EM was still rising after {self.n_iter_} epochs; raise max_iter (now {self.max_iter}) or tol (now {self.tol})', ConvergenceWarning)
-    if n := int(sum(d.sum() for d in self.dead_)): warnings.warn(f'dead: {n} parts hold less than a hundredth of an even share; learn fewer, or use dead="restart" or "prune"', DeadFilterWarning)
+        runs.append(self._run(self._next(runs[-1].model, batches, level, rng),
+                              batches, mine, file(i), settings, p))
+    if self.joint:
+        runs.append(self._run(replace(runs[-1].model, frozen=0), batches, mine,
+                              self.checkpoint and Path(self.checkpoint), settings,
+                              p))
+    greedy = runs[:len(levels)+1]
+    self.greedy_ = [r.log_likelihood for r in greedy]
+    self.greedy_models_ = [r.model for r in greedy]
+    self._keep(runs[-1], tuple(x.shape[1:]), self._dead(runs[-1]),
+               float(runs[-1].stats['n']))
+    if not self.converged_:
+        warnings.warn(f'max_iter: EM was still rising after {self.n_iter_} '
+                      f'epochs; raise max_iter (now {self.max_iter}) or tol (now '
+                      f'{self.tol})', ConvergenceWarning)
+    if n := int(sum(d.sum() for d in self.dead_)):
+        warnings.warn(f'dead: {n} parts hold less than a hundredth of an even '
+                      f'share; learn fewer, or use dead="restart" or "prune"',
+                      DeadFilterWarning)
     return self
 
 @patch
 def _check_number(self:HierarchicalCALM, batches:ImageBatches, levels:list):
     "`ValueError` if there are more parts than images."
-    N = batches.n_images if batches.n_images is not None else sum(len(x) for x, _ in batches)
+    N = batches.n_images
+    if N is None: N = sum(len(x) for x, _ in batches)
     most = max(J for J, _, _ in levels)
-    if most > N: raise ValueError(f'n_parts: expected at most {N}, the number of images, got {most}; learn fewer parts or give more images')
+    if most > N:
+        raise ValueError(f'n_parts: expected at most {N}, the number of images, '
+                         f'got {most}; learn fewer parts or give more images')
 
 @patch
-def _keep(self:HierarchicalCALM, run:EMRun, image_shape:tuple, dead:list, n:float)->HierarchicalCALM:
+def _keep(self:HierarchicalCALM, run:EMRun, image_shape:tuple, dead:list,
+          n:float)->HierarchicalCALM:
     "Fitted attributes from a run of EM over `n` images."
     m, self.image_shape_, self.model_ = run.model, image_shape, run.model
-    self.filters_, self.variance_, self.weights_ = m.filters.cpu(), float(m.lower.variance), m.log_weights.exp().cpu()
-    self.parts_, self.backgrounds_ = [p.log_parts.exp().cpu() for p in m.layers], [p.log_background.exp().cpu() for p in m.layers]
+    self.filters_, self.variance_ = m.filters.cpu(), float(m.lower.variance)
+    self.weights_ = m.log_weights.exp().cpu()
+    self.parts_ = [p.log_parts.exp().cpu() for p in m.layers]
+    self.backgrounds_ = [p.log_background.exp().cpu() for p in m.layers]
     self.dead_, self.counts_ = dead, n*self.weights_
-    self.log_likelihood_, self.n_iter_, self.converged_ = run.log_likelihood, run.n_iter, run.converged
+    self.log_likelihood_, self.n_iter_ = run.log_likelihood, run.n_iter
+    self.converged_ = run.converged
     self.n_features_in_ = math.prod(image_shape)
-    self.backend_ = f'torch {torch.__version__.split("+")[0]} on {m.filters.device.type}, {str(m.dtype)[6:]}'
+    version, device = torch.__version__.split('+')[0], m.filters.device.type
+    self.backend_ = f'torch {version} on {device}, {str(m.dtype)[6:]}'
     return self
 
 @patch
-def _dead(self:HierarchicalCALM, run:EMRun)->list: # of (J,) bool, one per level above the first
+def _dead(self:HierarchicalCALM, run:EMRun)->list: # (J,) bool by level
     "Dead parts by level; those that were just pruned are gone."
     dead = [d.cpu() for d in run.model.dead(run.stats)]
     fits = all(len(d) == len(p.log_parts) for d, p in zip(dead, run.model.layers))
-    return dead if fits else [torch.zeros(len(p.log_parts), dtype=torch.bool) for p in run.model.layers]
+    if fits: return dead
+    return [torch.zeros(len(p.log_parts), dtype=torch.bool)
+            for p in run.model.layers]
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #b20a6b70
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #935085ec
 @patch
 def _level(self:HierarchicalCALM, level:int)->int:
-    "The number of a level, counted from 0 for the filters; negative ones from the top."
+    "The number of a level, from 0 for the filters; negative ones from the top."
     check_is_fitted(self, 'model_')
     n = self.model_.n_levels
-    if isinstance(level, bool) or not isinstance(level, numbers.Integral) or not -n <= level < n:
-        raise ValueError(f'level: expected 0 to {n-1}, or -1 for the top, got {level!r}')
+    whole = isinstance(level, numbers.Integral) and not isinstance(level, bool)
+    if not whole or not -n <= level < n:
+        raise ValueError(f'level: expected 0 to {n-1}, or -1 for the top, got '
+                         f'{level!r}')
     return int(level) % n
 
 @patch
 def _checked(self:HierarchicalCALM, X:Images)->ImageBatches:
     "Batches of images like those of the fit."
     check_is_fitted(self, 'model_')
-    return self._batches(X, channels=self.image_shape_[0], size=self.image_shape_[1:])
+    return self._batches(X, channels=self.image_shape_[0],
+                         size=self.image_shape_[1:])
 
 def as_given(out:Tensor, X:Images)->Tensor|np.ndarray:
     "A tensor where tensors were given, else an array."
@@ -357,22 +448,25 @@ def as_given(out:Tensor, X:Images)->Tensor|np.ndarray:
 def _each(self:HierarchicalCALM, X:Images, f:object)->Tensor|np.ndarray:
     "`f` of the model and images, for all images."
     out = by_chunks(self.model_, (x for x, _ in self._checked(X)), f)
-    if not out.isfinite().all(): raise ValueError(f'X: expected scores that {out.dtype} can hold, got larger ones; rescale the images as for fitting, or give float64')
+    if not out.isfinite().all():
+        raise ValueError(f'X: expected scores that {out.dtype} can hold, got '
+                         f'larger ones; rescale the images as for fitting, or '
+                         f'give float64')
     return as_given(out, X)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #45d3aabf
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #36dfd5a4
 @patch
 def posterior(self:HierarchicalCALM, X:Images, # as for `fit`, of the same shape
               level:int=-1, # 0 for the filters, -1 for the top
              )->Tensor|np.ndarray: # (N,K,rows,columns)
-    "Responsibilities of a level's components and places, summing to one in each of its cells (eq. L4)."
+    "Responsibilities of components and places, summing to one per cell (eq. 4.5.4)."
     level = self._level(level)
     return self._each(X, lambda m, x: m.responsibilities(x, level))
 
 @patch
 def score_samples(self:HierarchicalCALM, X:Images # as for `fit`, of the same shape
                  )->Tensor|np.ndarray: # (N,)
-    "log p(x) of every image in nats, exact (eq. L2)."
+    "log p(x) of every image in nats, exact (eq. 4.5.2)."
     return self._each(X, Hierarchy.log_likelihood)
 
 @patch
@@ -385,31 +479,42 @@ def score(self:HierarchicalCALM, X:Images, # as for `fit`, of the same shape
 @patch
 def _generator(self:HierarchicalCALM)->torch.Generator:
     "A source of randomness from `random_state`."
-    return torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31)))
+    seed = check_random_state(self.random_state).randint(2**31)
+    return torch.Generator().manual_seed(int(seed))
 
 @patch
 @torch.no_grad()
 def sample(self:HierarchicalCALM, n:int=1, # images
-           noise:bool=True, # of the pixels; without it, the means that the levels paint
+           noise:bool=True, # of the pixels
           )->tuple[Tensor,list]:
-    "`n` images (n,C,H,W) from the top down, and maps of what was drawn at every level, the lowest first."
-    check_is_fitted(self, 'model_'); check_int('n', n, 1, 'it is the number of images to draw')
+    "Images (n,C,H,W), and maps of what was drawn, the lowest level first."
+    check_is_fitted(self, 'model_')
+    check_int('n', n, 1, 'it is the number of images to draw')
     x, drawn = self.model_.sample(n, self.image_shape_, self._generator(), noise)
     return x.cpu(), [d.cpu() for d in drawn]
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #76fee24a
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #d555cda7
 def hidden_pixels(mask:Numbers, # (H,W) or (N,H,W), true where a pixel is hidden
                   N:int, size:tuple[int,int])->Tensor: # (N,1,H,W) bool
     "A checked mask."
     m = as_numbers(mask)
-    if m.dtype != torch.bool and not ((m == 0) | (m == 1)).all(): raise ValueError(f'mask: expected true where a pixel is hidden and false elsewhere, got numbers of type {m.dtype}')
-    if tuple(m.shape) not in (tuple(size), (N, *size)): raise ValueError(f'mask: expected shape {tuple(size)} or {(N, *size)}, got {tuple(m.shape)}; it has no channels, for a pixel is hidden in all')
+    if m.dtype != torch.bool and not ((m == 0) | (m == 1)).all():
+        raise ValueError(f'mask: expected true where a pixel is hidden and false '
+                         f'elsewhere, got numbers of type {m.dtype}')
+    if tuple(m.shape) not in (tuple(size), (N, *size)):
+        raise ValueError(f'mask: expected shape {tuple(size)} or {(N, *size)}, '
+                         f'got {tuple(m.shape)}; it has no channels, for a pixel '
+                         f'is hidden in all')
     m = m.bool().expand(N, *size)
-    if (whole := m.flatten(1).all(1)).any(): raise ValueError(f'mask: expected some pixel of every image to be seen, got image {int(whole.nonzero()[0])} hidden altogether; use sample to draw whole images')
+    whole = m.flatten(1).all(1)
+    if whole.any():
+        raise ValueError(f'mask: expected some pixel of every image to be seen, '
+                         f'got image {int(whole.nonzero()[0])} hidden altogether; '
+                         f'use sample to draw whole images')
     return m[:,None]
 
 def _without(X:Images, mask:Tensor)->Images:
-    "Images as float or bytes with zero at hidden pixels, so that nothing there is looked at."
+    "Images with zero at hidden pixels, so that nothing there is looked at."
     x = as_numbers(X)
     return torch.where(mask if x.ndim == 4 else mask[:,0], x.new_zeros(()), x)
 
@@ -419,81 +524,114 @@ def complete(self:HierarchicalCALM, X:Numbers, # images, as for `fit`
              mask:Numbers, # true where a pixel is hidden, (H,W) or (N,H,W)
              how:str='mean', # 'mean' of the posterior, or a 'sample' of it
             )->Tensor|np.ndarray: # (N,C,H,W)
-    "Images with their hidden pixels filled in from what is seen (eq. L6)."
+    "Images with their hidden pixels filled in from what is seen (eq. 4.6.1)."
     check_is_fitted(self, 'model_'); check_choice('how', how, ('mean', 'sample'))
     shape = tuple(getattr(X, 'shape', ()))
-    if len(shape) not in (3, 4): raise ValueError(f'X: expected images (N,C,H,W) or (N,H,W) in an array or tensor, got {type(X).__name__} of shape {shape}')
+    if len(shape) not in (3, 4):
+        raise ValueError(f'X: expected images (N,C,H,W) or (N,H,W) in an array or '
+                         f'tensor, got {type(X).__name__} of shape {shape}')
     hide = hidden_pixels(mask, shape[0], self.image_shape_[1:])
     g, out, i = self._generator(), [], 0
     for x, _ in self._checked(_without(X, hide)):
         seen = (~hide[i:i+len(x)]).to(x).expand_as(x)
         i += len(x)
-        for c, s in zip(*(v.split(self.model_.chunk_size(x.shape[2:])) for v in (x, seen))):
+        for c, s in zip(*(v.split(self.model_.chunk_size(x.shape[2:]))
+                          for v in (x, seen))):
             m, c = self.model_.precise(c.to(self.model_.filters))
             s = s.to(c)
-            out.append((m.completed(c, s) if how == 'mean' else m.draw(c, s, g)[0]).cpu())
+            out.append((m.completed(c, s) if how == 'mean'
+                        else m.draw(c, s, g)[0]).cpu())
     return as_given(torch.cat(out), X)
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #24de9e24
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #67b6af94
 @patch
 def save(self:HierarchicalCALM, path:str|Path # file to write
         ):
     "Write the fitted model, whole or not at all."
     check_is_fitted(self, 'model_')
     params, m = self.get_params(), self.model_
-    if not isinstance(params['random_state'], numbers.Integral): params['random_state'] = None
-    params['checkpoint'], params['device'] = params['checkpoint'] and str(params['checkpoint']), str(params['device'])
-    of_fit = dict(n_filters=len(m.filters), patch_size=m.filters.shape[-1], learn_variance=m.lower.learn_variance, clutter=m.layers[0].clutter,
-                  n_parts=tuple(len(p.log_parts) for p in m.layers), part_size=tuple(p.log_parts.shape[2] for p in m.layers),
+    if not isinstance(params['random_state'], numbers.Integral):
+        params['random_state'] = None
+    params['checkpoint'] = params['checkpoint'] and str(params['checkpoint'])
+    params['device'] = str(params['device'])
+    of_fit = dict(n_filters=len(m.filters), patch_size=m.filters.shape[-1],
+                  learn_variance=m.lower.learn_variance,
+                  clutter=m.layers[0].clutter,
+                  n_parts=tuple(len(p.log_parts) for p in m.layers),
+                  part_size=tuple(p.log_parts.shape[2] for p in m.layers),
                   cell=(m.tile, *(p.cell[0] for p in m.layers[:-1])))
-    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in (params | of_fit).items()}
-    meta = dict(kind='calm_nb HierarchicalCALM', params=plain, image_shape=self.image_shape_, log_likelihood=self.log_likelihood_, greedy=self.greedy_, converged=self.converged_)
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k,
+             v in (params | of_fit).items()}
+    meta = dict(kind='calm_nb HierarchicalCALM', params=plain,
+                image_shape=self.image_shape_, log_likelihood=self.log_likelihood_,
+                greedy=self.greedy_, converged=self.converged_)
     dead = {f'dead_{i}': d for i, d in enumerate(self.dead_)}
-    save_tensors(path, m.state() | dead, meta | dict(n_images=float(self.counts_.sum())))
+    save_tensors(path, m.state() | dead, meta
+                 | dict(n_images=float(self.counts_.sum())))
 
 @patch(cls_method=True)
 def load(cls:HierarchicalCALM, path:str|Path # file that `save` wrote
         )->HierarchicalCALM:
-    "Read what `save` wrote; `ValueError` if the file is damaged, foreign, or does not fit together."
+    "Read what `save` wrote; `ValueError` if it is damaged or foreign."
     tensors, meta = load_tensors(path, 'calm_nb HierarchicalCALM')
     try:
-        tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in meta['params'].items()}
+        tupled = {k: tuple(v) if isinstance(v, list) else v for k,
+                  v in meta['params'].items()}
         self = cls(**tupled)
-        if not torch.cuda.is_available() and self.device.startswith('cuda'): self.device = 'cpu'
+        if not torch.cuda.is_available() and self.device.startswith('cuda'):
+            self.device = 'cpu'
         self._check_params()
         return self._restore(tensors, meta)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as e:
-        raise ValueError(f'{path}: expected a HierarchicalCALM, got one whose parts do not fit together ({e}); name another file') from e
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError,
+            OverflowError) as e:
+        raise ValueError(f'{path}: expected a HierarchicalCALM, got one whose '
+                         f'parts do '
+                         f'not fit together ({e}); name another file') from e
 
-# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #41bc2b5f
+# %% ../nbs/4_beyond/06_hierarchical_calm.ipynb #0816c692
 @patch
 def _restore(self:HierarchicalCALM, tensors:dict, meta:dict)->HierarchicalCALM:
     "Fitted attributes from the parts of a file."
     shape = tuple(map(int, meta['image_shape']))
-    if len(shape) != 3 or min(shape) < 1 or max(shape) > 2**16: raise ValueError(f'image_shape: expected C, H and W, got {shape}')
+    if len(shape) != 3 or min(shape) < 1 or max(shape) > 2**16:
+        raise ValueError(f'image_shape: expected C, H and W, got {shape}')
     levels, K, want = self._geometry(shape[1:]), self.n_filters, {}
-    want |= dict(lower_filters=(K, shape[0], self.patch_size, self.patch_size), lower_log_weights=(K,), lower_variance=(), log_weights=(levels[-1][0],))
+    want |= dict(lower_filters=(K, shape[0], self.patch_size, self.patch_size),
+                 lower_log_weights=(K,), lower_variance=(),
+                 log_weights=(levels[-1][0],))
     for i, (J, size, _) in enumerate(levels):
-        want |= {f'log_parts_{i}': (J, K, *size), f'log_background_{i}': (K,), f'dead_{i}': (J,)}
+        want |= {f'log_parts_{i}': (J, K, *size), f'log_background_{i}': (K,),
+                 f'dead_{i}': (J,)}
         K = J
     for k, s in want.items(): _check_tensor(k, tensors[k], s)
     m = self._mixture(tensors, levels)
-    run = EMRun(m, [float(v) for v in meta['log_likelihood']], {}, bool(meta['converged']))
+    run = EMRun(m, [float(v) for v in meta['log_likelihood']], {},
+                bool(meta['converged']))
     self.greedy_ = [[float(v) for v in g] for g in meta['greedy']]
     n = float(meta['n_images'])
-    if not 0 < n < math.inf: raise ValueError(f'n_images: expected more than zero, got {n}')
-    return self._keep(run, shape, [tensors[f'dead_{i}'].bool() for i in range(len(levels))], n)
+    if not 0 < n < math.inf:
+        raise ValueError(f'n_images: expected more than zero, got {n}')
+    return self._keep(run, shape, [tensors[f'dead_{i}'].bool()
+                                   for i in range(len(levels))], n)
 
 def _check_tensor(name:str, v:Tensor, shape:tuple):
-    "`ValueError` unless a tensor of a file has its shape, finite numbers, and sums to one if it should."
-    if tuple(v.shape) != shape or not v.isfinite().all(): raise ValueError(f'{name}: expected finite numbers of shape {shape}, got {tuple(v.shape)}')
-    if name == 'lower_variance' and not v > 0: raise ValueError(f'variance: expected more than zero, got {v.item()}')
-    if 'log_' in name and (v.logsumexp(1 if 'parts' in name else 0).abs() > 1e-3).any(): raise ValueError(f'{name}: expected logarithms of chances that sum to one')
+    "`ValueError` unless a tensor of a file is what its name says."
+    if tuple(v.shape) != shape or not v.isfinite().all():
+        raise ValueError(f'{name}: expected finite numbers of shape {shape}, got '
+                         f'{tuple(v.shape)}')
+    if name == 'lower_variance' and not v > 0:
+        raise ValueError(f'variance: expected more than zero, got {v.item()}')
+    if 'log_' in name and (v.logsumexp(1 if 'parts' in name else 0).abs()
+                           > 1e-3).any():
+        raise ValueError(f'{name}: expected logarithms of chances that sum to one')
 
 @patch
 def _mixture(self:HierarchicalCALM, t:dict, levels:list)->Hierarchy:
     "The model that tensors of a file speak of."
     t = {k: v.to(self._device()) for k, v in t.items()}
-    lower = CellMixture(t['lower_filters'], self._sizes()[0][2], t['lower_log_weights'], t['lower_variance'], self.learn_variance)
-    layers = tuple(Parts(t[f'log_parts_{i}'], t[f'log_background_{i}'], cell, self.clutter) for i, (_, _, cell) in enumerate(levels))
+    lower = CellMixture(t['lower_filters'], self._sizes()[0][2],
+                        t['lower_log_weights'], t['lower_variance'],
+                        self.learn_variance)
+    layers = tuple(Parts(t[f'log_parts_{i}'], t[f'log_background_{i}'], cell,
+                         self.clutter) for i, (_, _, cell) in enumerate(levels))
     return Hierarchy(lower, layers, t['log_weights'], lower.cell)

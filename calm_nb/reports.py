@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cpu_name', 'multiplies_bfloat16', 'commit_of', 'provenance', 'describe_data', 'Timer', 'PeakMemory', 'save_result',
-           'load_result', 'pack', 'unpack', 'save_run_of', 'table', 'made', 'experiments', 'command_of', 'make_result',
-           'main', 'results_table']
+           'load_result', 'pack', 'unpack', 'table', 'made', 'experiments', 'command_of', 'make_result', 'main',
+           'results_table']
 
 # %% ../nbs/2_library/09_reports.ipynb #3537d60e
 import argparse, base64, importlib, json, os, pkgutil, platform
@@ -138,12 +138,6 @@ def unpack(p:dict)->Tensor:
     code = zlib.decompress(base64.b64decode(p['float16']))
     a = np.frombuffer(code, np.float16).reshape(p['shape'])
     return torch.as_tensor(a.astype(np.float32))
-
-# %% ../nbs/2_library/09_reports.ipynb #291a223f
-def save_run_of(name:str, result:dict, folder:str|Path='../../results'):
-    "Write a result with its provenance to results/second_system_<name>.json."
-    path = Path(folder)/f'second_system_{name}.json'
-    save_result(path, result | dict(provenance=provenance()))
 
 # %% ../nbs/2_library/09_reports.ipynb #03216dfd
 def table(rows:list, # dictionaries, one a row

@@ -21,7 +21,11 @@ NUMBERS = """([digit, hidden]) => {
   const part = layer.scores(x, hidden);
   return [x, scores, gamma, pooled, layer.classify(pooled), part, layer.complete(x, hidden, layer.posterior(part))].map(v => [...v]);
 }"""
-INK = "c => { const d = document.querySelector(c).getContext('2d').getImageData(0, 0, 9999, 9999).data; let s = 0; for (let i = 0; i < d.length; i += 4) s += 255 - d[i]; return s; }"
+INK = """name => {
+  const shown = document.querySelector(name), copy = new OffscreenCanvas(shown.width, shown.height), pen = copy.getContext('2d', {willReadFrequently: true});
+  pen.drawImage(shown, 0, 0);
+  return pen.getImageData(0, 0, copy.width, copy.height).data.reduce((sum, v, i) => i % 4 ? sum : sum + 255 - v, 0);
+}"""
 FIRING = "() => [...document.querySelectorAll('.firing span')].map(e => parseFloat(e.textContent))"
 
 

@@ -60,7 +60,7 @@ features.patch_codes:unit_shapes
 features.whitened:triangle
 features.whitened:Layer.features
 images.arrays:as_images
-images.arrays:raw_batches
+images.arrays:ImageBatches.__iter__
 images.preprocess:PatchZCA.fit
 images.preprocess:sphere_rows
 images.preprocess:orientation_channels

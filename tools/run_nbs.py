@@ -61,7 +61,8 @@ def stale(fn, nb):
     for old, new in zip(read_nb(fn).cells, nb.cells):
         if new.cell_type != 'code': continue
         outputs = (c.get('outputs', []) for c in (old, new))
-        found = list(differences(*outputs, varies(new.directives_ or {})))
+        try: found = list(differences(*outputs, varies(new.directives_ or {})))
+        except ValueError as e: found = [str(e)]
         yield from (f'{fn.name}, cell {new.id}: {d}' for d in found[:5])
         if found[5:]: yield f'{fn.name}, cell {new.id}: and {len(found) - 5} more'
 

@@ -56,7 +56,7 @@ def block_numbers(x:Tensor, # pixels, (H,C,W,N): images last, for long products
                   p:int, J:int, # side of a block, cosines
                   rows:tuple, cols:tuple, # where blocks begin
                  )->list: # C*J coefficients and a norm, (rows,columns,N) each
-    "The numbers of eq. BB for the blocks that begin at these rows and columns."
+    "The numbers of eq. 2.15.1 for the blocks that begin at these rows and columns."
     (H, C, W, N), o, r, c = x.shape, lowest_orders(p, J), len(rows), len(cols)
     q = 1 + max(map(max, o))
     line = lambda n, q, at: sliding(n, p, q, at, x.dtype)
@@ -74,7 +74,7 @@ def _map_size(x:Tensor, m:PatchMixture)->tuple[int,int]:
     return tuple(s - l + 1 for s, l in zip(x.shape[2:], m.filters.shape[2:]))
 
 class BlockBounds:
-    "Upper bounds on the best score of every location by blocks (eq. BB)."
+    "Upper bounds on the best score of every location by blocks (eq. 2.15.1)."
     def __init__(self, m:PatchMixture,
                  p:int, J:int, # side of a block, cosines
                 ):
@@ -176,7 +176,7 @@ def search(self:BestFirst, x:Tensor, # padded images, (N,C,H,W)
 
 # %% ../../nbs/2_library/15_bounds.ipynb #ef1f9463
 class Drift:
-    "How far scores may have risen since another mixture bounded them (eq. D)."
+    "How far scores may have risen since another mixture bounded them (eq. 2.15.2)."
     def __init__(self, old:PatchMixture, new:PatchMixture, B:int): # B locations
         self.scale = float(old.variance)/float(new.variance)
         f = new.filters/float(new.variance)
@@ -249,7 +249,7 @@ CARRIED = 'sparse: bounds carried from pass to pass, float32 where there is mass
 DENSE_WORK, SUMS_WORK = 2., 3. # of an E-step; of the sums of eq. 4 at a location
 
 class RoughBounds:
-    "Upper bounds on the best score of every location by bfloat16 (eq. E)."
+    "Upper bounds on the best score of every location by bfloat16 (eq. 2.14.3)."
     cost = .3
     def __init__(self, m:PatchMixture): self.m = m
     def upper(self, x:Tensor)->Tensor: # (N,H',W')

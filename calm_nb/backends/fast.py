@@ -38,7 +38,7 @@ def paper_stats(m:PatchMixture, x:Tensor # images, (N,C,H,W)
 @patch
 def cut(self:PatchMixture, B:int # locations of an image
        )->float:
-    "Nats below an image's best score from which on all entries together hold less than 2^-24 of its mass (eq. C)."
+    "Nats below an image's best score from which on all entries together hold less than 2^-24 of its mass (eq. 2.14.2)."
     return math.log(len(self.filters)*B) + 24*math.log(2)
 
 # %% ../../nbs/2_library/14_fast.ipynb #cc8072d1
@@ -52,7 +52,7 @@ def patches_at(x:Tensor, # padded images, (N,C,H,W)
 @patch
 def bias(self:PatchMixture, B:int # locations of an image
         )->Tensor: # (K,)
-    "What eq. S adds to the inner product: -|mu_k|^2/(2 sigma2) + log pi_k - log B."
+    "What eq. 1.2.1 adds to the inner product: -|mu_k|^2/(2 sigma2) + log pi_k - log B."
     return self.log_weights - math.log(B) - self.filters.pow(2).flatten(1).sum(1)/(2*self.variance)
 
 @patch
@@ -100,7 +100,7 @@ def columns(x:Tensor, # padded images, (N,C,H,W)
 @patch
 def rough_best(self:PatchMixture, x:Tensor # padded images, (N,C,H,W)
               )->tuple[Tensor,Tensor]: # best score at each location (N,H',W') from bfloat16 products, and its error bound (N,)
-    "max_k score_ku to within e nats (eq. E)."
+    "max_k score_ku to within e nats (eq. 2.14.3)."
     f, (K, C, L, M), (h, w), eps = self.filters/self.variance, self.filters.shape, (x.shape[2]-self.filters.shape[2]+1, x.shape[3]-self.filters.shape[3]+1), 2**-8
     fr, xr, b = f.bfloat16(), x.bfloat16(), self.bias(h*w)
     strips, rows, step = columns(xr, M), fr.permute(0,2,1,3).flatten(1), C*M
@@ -115,7 +115,7 @@ def rough_best(self:PatchMixture, x:Tensor # padded images, (N,C,H,W)
 @patch
 def worth_keeping(self:PatchMixture, x:Tensor # images, (N,C,H,W)
                  )->Tensor: # (N,H',W') bool
-    "Locations that may hold mass: all of eq. C, and those that the rough score cannot tell from them (eq. E)."
+    "Locations that may hold mass: all of eq. 2.14.2, and those that the rough score cannot tell from them (eq. 2.14.3)."
     best, e = self.rough_best(self.pad(x))
     return best >= (best.amax((1,2)) - self.cut(best[0].numel()) - 2*e)[:,None,None]
 

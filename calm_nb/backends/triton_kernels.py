@@ -34,7 +34,7 @@ def patches_of(x, n, u, d, C, H, W, L, M, P, B, columns):
 @jit
 def scores_of(x, f, b, n, u, k, C, H, W, L, M, P, K, B, columns,
               BD:tl.constexpr, PRECISION:tl.constexpr):
-    "Scores at locations u for filters k, -inf outside (eq. S)."
+    "Scores at locations u for filters k, -inf outside (eq. 1.2.1)."
     D = C*L*M
     s = tl.zeros((u.shape[0], k.shape[0]), dtype=tl.float32)
     for start in range(0, D, BD):

@@ -14,10 +14,10 @@ from fastcore.basics import patch
 
 from .driver import EMRun
 from .steps import SufficientStats
-from ..files import load_tensors, save_tensors
+from ..files import check_fields, load_tensors, save_tensors
 from ..models.mixture import PatchMixture
-from ..schema import (check_batches, check_last, check_mixture,
-                            check_run_fields, check_state)
+from ..schema import (MIXTURE, check_batches, check_last, check_run,
+                            check_state)
 from ..testing import rounding
 
 # %% ../../nbs/2_library/13_checkpoints.ipynb #7a5e28fc
@@ -88,15 +88,15 @@ def check_sums(self:PatchMixture, stats:SufficientStats, # summed over batches
         raise ValueError(f'model.filters: expected weighted sums over counts, '
                          f'got others in filters {bad[:5]}')
 
-# %% ../../nbs/2_library/13_checkpoints.ipynb #b116bb84
+# %% ../../nbs/2_library/13_checkpoints.ipynb #80c47a3b
 def _checked_run(tensors:dict, meta:dict, model:object)->EMRun:
     "The run in a file, each part checked before it is used."
-    check_run_fields(meta)
+    check_run(meta)
     found, history = _batch_stats(tensors), meta['log_likelihood']
-    check_state(tensors, model.state(), bool(meta['repairs']))
     check_batches(found, len(history))
     check_last(found, history)
-    state = {k: tensors[f'model.{k}'] for k in model.state()}
+    state = {k[6:]: v for k, v in tensors.items() if k.startswith('model.')}
+    check_state(state, model.state(), bool(meta['repairs']))
     device = next(iter(model.state().values())).device
     to = lambda s: SufficientStats(**{k: v.to(device) for k, v in s.items()})
     run = EMRun(model.with_state(state), history,
@@ -105,10 +105,10 @@ def _checked_run(tensors:dict, meta:dict, model:object)->EMRun:
     if isinstance(model, PatchMixture): _check_patch_run(run, state)
     return run
 
-# %% ../../nbs/2_library/13_checkpoints.ipynb #ba7fe2b8
+# %% ../../nbs/2_library/13_checkpoints.ipynb #5b42516b
 def _check_patch_run(run:EMRun, state:dict):
     "`ValueError` unless a run of a mixture of patches obeys its invariants."
-    check_mixture({f'model.{k}': v for k, v in state.items()}, prefix='model.')
+    check_fields(state, {}, MIXTURE)
     if not run.n_iter: return
     shapes = dict(weighted_sum=run.model.filters.shape,
                   counts=run.model.log_weights.shape)

@@ -120,8 +120,8 @@ def _close_epoch(run:EMRun, tol:float, repair:Callable|None):
     "The history, the stopping rule, and dead filters."
     level = run.stats.mean_log_likelihood
     if not math.isfinite(level):
-        raise ValueError(f'log-likelihood: expected a finite number, got {level} in '
-                         f'epoch {run.n_iter+1}; rescale the images or choose a '
+        raise ValueError(f'log-likelihood: expected a finite number, got {level} '
+                         f'in epoch {run.n_iter+1}; rescale the images or choose a '
                          'larger variance')
     run.log_likelihood.append(level)
     run.converged = has_converged(run.since_repair, tol)
