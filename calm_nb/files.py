@@ -42,7 +42,8 @@ def _code(e:Exception)->int|None:
 def _no_room(e:Exception, path:Path, size:int|None, written:int)->OSError:
     need = f'{size:,} bytes' if size else f'more than {written:,} bytes'
     kept = 'the old file is whole' if path.exists() else 'nothing was written'
-    why, free = getattr(e, 'strerror', None) or e, shutil.disk_usage(path.parent).free
+    why = getattr(e, 'strerror', None) or e
+    free = shutil.disk_usage(path.parent).free
     new = OSError(f'{path}: expected room for {need}, got "{why}", {free:,} bytes '
                   f'free; make room or name another folder; {kept}')
     new.errno = _code(e)
@@ -127,11 +128,11 @@ def load_tensors(path:str|Path, # file to read
                  kind:str, # what it must be
                  schema:dict|None=None, # what its fields must be, see check_fields
                 )->tuple[dict,dict]: # tensors by name, meta
-    "Read a file of `save_tensors`; `ValueError` if it is damaged or of another kind."
+    "Read what `save_tensors` wrote; `ValueError` if it is damaged or another kind."
     path, expected, remedy = Path(path), f'expected a {kind} file', 'name another'
     if not path.is_file():
-        what = f'{path}, which {"is no file" if path.exists() else "does not exist"}'
-        raise FileNotFoundError(f'path: {expected}, got {what}; {remedy}')
+        what = 'is no file' if path.exists() else 'does not exist'
+        raise FileNotFoundError(f'path: {expected}, got {path}, which {what}')
     try:
         tensors, meta = _read(path, kind)
         if schema and meta: check_fields(tensors, meta, schema)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_picture', 'show_images', 'tile', 'show_filters', 'show_curves', 'show_posterior', 'mosaic', 'wall', 'png',
-           'save_figures', 'show_histograms']
+           'save_figures', 'show_histograms', 'show_model']
 
 # %% ../nbs/2_library/08_pictures.ipynb #83a59aeb
 import io, math
@@ -157,4 +157,26 @@ def show_histograms(rows:dict # name: record with 'histogram' and 'purity'
         h = (h/h.sum(1, keepdim=True))[h.argmax(1).argsort(stable=True)]
         ax.imshow(h, cmap='gray_r', vmin=0, vmax=1, aspect='auto'); ax.set_xticks(range(10)); ax.set_yticks([])
         ax.set_title(f"{name}\npurity {r['purity']:.2f}", fontsize=8)
+    return fig
+
+# %% ../nbs/2_library/08_pictures.ipynb #c2f4a61e
+def show_model(calm, # fitted estimator, with filters_, counts_, dead_, log_likelihood_
+               fig:Figure|None=None, # to draw into
+              )->Figure:
+    "Filters with the most used first, how much each explains, and the likelihood."
+    order = calm.counts_.argsort(descending=True)
+    f, what = calm.filters_[order], 'windows' if calm.window else 'images'
+    t = tile(f if f.shape[1] in (1, 3) else f.mean(1, keepdim=True)).permute(1,2,0)
+    fig = fig or plt.figure(figsize=(13, 4))
+    fig.set_layout_engine('constrained')
+    a, b, c = fig.subplots(1, 3, width_ratios=(1.2, 1, 1))
+    a.imshow(t.nan_to_num(1.), cmap='gray'); a.axis('off')
+    a.set_title('filters, most used first')
+    b.bar(range(len(order)), calm.counts_[order].tolist())
+    b.set(xlabel='filter', ylabel=what,
+          title=f'{what} that a filter explains ({int(calm.dead_.sum())} dead)')
+    nats = calm.log_likelihood_
+    c.plot(range(1, len(nats)+1), nats, '.-')
+    c.set(xlabel='epoch', ylabel='nats per image', title='log-likelihood')
+    for ax in (b, c): ax.xaxis.get_major_locator().set_params(integer=True)
     return fig

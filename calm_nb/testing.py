@@ -22,13 +22,13 @@ def rounding(terms:int, # products added up, n
     raise ValueError(f'terms: expected fewer than {terms/nu:.0f} in {dtype}, '
                      f'got {terms}; add them up in a wider type or in parts')
 
-# %% ../nbs/2_library/01_testing.ipynb #14fb6770
+# %% ../nbs/2_library/01_testing.ipynb #bfaa63a0
 def _numbers(a)->Tensor:
     if isinstance(a, Tensor): return a.detach().cpu()
     return torch.as_tensor(np.asarray(a))
 
-def assert_same(a, # result, tensor, array or number
-                b, # the same computed in another way
+def assert_same(a:Tensor|np.ndarray|list|float, # result
+                b:Tensor|np.ndarray|list|float, # the same, computed in another way
                 terms:int, # products added up in one number of the result, n
                 size:float|None=None, # sum of absolute values, else sqrt(n) max|a|
                )->float: # largest difference

@@ -26,7 +26,8 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_response(200)
         for k, v in {'Content-Type': self.guess_type(file), 'Content-Encoding': 'gzip', 'Content-Length': str(len(body))}.items(): self.send_header(k, v)
         self.end_headers()
-        self.wfile.write(body)
+        try: self.wfile.write(body)
+        except ConnectionError: pass    # the page was closed
 
 
 @contextmanager
@@ -58,9 +59,11 @@ class Visit:
         self.page.on('console', lambda m: self.said.append(m.text))
         self.page.on('pageerror', lambda e: self.said.append(str(e)))
         self.page.on('request', lambda r: self.asked.append(r.url))
-        self.page.on('response', lambda r: self.failed.append(r.url) if r.status >= 400 else None)
-        self.page.on('requestfinished', lambda r: self.sizes.append(r.sizes()['responseBodySize']))
+        self.page.on('response', self.arrived)
         self.page.goto(url)
         if script: self.page.wait_for_load_state('networkidle')
+    def arrived(self, r):
+        if r.status >= 400: self.failed.append(r.url)
+        self.sizes.append(int(r.headers.get('content-length', 0)))
     def __enter__(self): return self.page
     def __exit__(self, *args): self.context.close()

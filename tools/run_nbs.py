@@ -1,9 +1,11 @@
-"""Run notebooks with the cell rules of `nbdev_test`, and store their outputs or compare them with what is stored.
+"""Run notebooks as `nbdev_test` does, and store their outputs or compare them.
 
-Cells with `#| eval: false` or with a flag of `tst_flags` not named in `--flags` are left as they are, outputs included;
-every other code cell is run. Without `--check` its outputs replace the stored ones, and the notebook is cleaned as
-`nbdev_clean` would. With `--check` nothing is written: a notebook fails if a cell does, as in `nbdev_test`, or if what
-a cell gives is not what is stored (`same_output.py` says when it is). Each notebook has a process of its own.
+Cells with `#| eval: false` or with a flag of `tst_flags` not named in `--flags` are
+left as they are, outputs included; every other code cell is run. Without `--check`
+its outputs replace the stored ones, and the notebook is cleaned as `nbdev_clean`
+would. With `--check` nothing is written: a notebook fails if a cell does, as in
+`nbdev_test`, or if what a cell gives is not what is stored (`same_output.py` says
+when it is). Each notebook has a process of its own.
 """
 import os
 import subprocess
@@ -34,20 +36,23 @@ def skipped(cell, skip_flags):
 
 
 def execute(fn, skip_flags, fmt='png', timeout=None):
-    "The notebook `fn` with new outputs, cleaned; None if it is not to be run; raises what a cell raises."
-    fm = getattr(NBProcessor(fn, procs=FrontmatterProc, process=True).nb, 'frontmatter_', {})
-    if str2bool(fm.get('skip_exec', False)): return None
+    "The notebook `fn` with new outputs, cleaned; None if it is not to be run."
+    front = NBProcessor(fn, procs=FrontmatterProc, process=True).nb
+    front = getattr(front, 'frontmatter_', {})
+    if str2bool(front.get('skip_exec', False)): return None
     nb = NBProcessor(fn, rm_directives=False).nb
     for cell in nb.cells:
         if not skipped(cell, skip_flags): cell.outputs = []
     k = CaptureShell(fn, mpl_format=fmt, timeout=timeout)
     try:
-        with working_directory(fn.parent): k.run_all(nb, exc_stop=True, preproc=lambda c: skipped(c, skip_flags))
+        with working_directory(fn.parent):
+            k.run_all(nb, exc_stop=True, preproc=lambda c: skipped(c, skip_flags))
     except BaseException:
         sys.stderr.write(k.prettytb(fname=fn) + '\n')
         raise
     cfg = get_config()
-    clean_nb(nb, False, cfg.allowed_metadata_keys.split(), cfg.allowed_cell_metadata_keys.split(), cfg.clean_ids)
+    clean_nb(nb, False, cfg.allowed_metadata_keys.split(),
+             cfg.allowed_cell_metadata_keys.split(), cfg.clean_ids)
     return nb
 
 
@@ -55,13 +60,15 @@ def stale(fn, nb):
     "A line for each output of `nb` that differs from what `fn` stores."
     for old, new in zip(read_nb(fn).cells, nb.cells):
         if new.cell_type != 'code': continue
-        found = list(differences(old.get('outputs', []), new.get('outputs', []), varies(new.directives_ or {})))
+        outputs = (c.get('outputs', []) for c in (old, new))
+        try: found = list(differences(*outputs, varies(new.directives_ or {})))
+        except ValueError as e: found = [str(e)]
         yield from (f'{fn.name}, cell {new.id}: {d}' for d in found[:5])
         if found[5:]: yield f'{fn.name}, cell {new.id}: and {len(found) - 5} more'
 
 
 def run_nb(fn, skip_flags, check=False, timeout=None):
-    "Exit status: 0 if every cell ran, 1 if one failed, 2 if with `check` one gave something else than is stored."
+    "Exit status: 1 if a cell failed, 2 if with `check` one gave anything else."
     try: nb = execute(fn, skip_flags, timeout=timeout)
     except Exception: return 1
     if nb is None: return 0
@@ -73,9 +80,12 @@ def run_nb(fn, skip_flags, check=False, timeout=None):
 
 def run_apart(fn, flags, check, timeout):
     "Run a notebook in a process of its own: exit status, what it printed, seconds."
-    options = [*(['--flags', flags] if flags else []), *(['--check'] if check else []), *(['--timeout', str(timeout)] if timeout else [])]
+    command = [sys.executable, __file__, '--path', str(fn), '--flags', flags]
+    if check: command += ['--check']
+    if timeout: command += ['--timeout', str(timeout)]
     start = time.time()
-    done = subprocess.run([sys.executable, __file__, '--path', str(fn), *options], text=True, errors='replace', stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, text=True, errors='replace',
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout, time.time() - start
 
 
@@ -91,14 +101,17 @@ def main(path: str = None,  # notebook or folder to run, default `nbs_path`
     sys.path.insert(0, str(cfg.config_path))
     skip_flags = set(cfg.tst_flags.split()) - set(flags.split())
     files = [o.absolute() for o in sorted(nbglob(path, as_path=True))]
-    if not files: sys.exit(f'path: expected a notebook or a folder of notebooks, got {path}')
+    if not files: sys.exit(f'path: expected a notebook or a folder, got {path}')
     if len(files) == 1: sys.exit(run_nb(files[0], skip_flags, check, timeout))
     failed = []
     with ThreadPoolExecutor(n_workers) as pool:
-        runs = {pool.submit(run_apart, f, flags, check, timeout): f.relative_to(cfg.nbs_path.absolute()) for f in files}
+        runs = {pool.submit(run_apart, f, flags, check, timeout): f for f in files}
         for done in as_completed(runs):
             status, text, seconds = done.result()
-            print(f'{["ok", "FAILED", "STALE"][status] if status in (0, 1, 2) else "DIED":6} {seconds:5.0f} s  {runs[done]}\n{text}'.rstrip(), flush=True)
-            if status: failed.append(str(runs[done]))
-    print(f'{len(files) - len(failed)} of {len(files)} notebooks ' + ('give what they store' if check else 'were run and stored'))
+            name = os.path.relpath(runs[done], cfg.nbs_path)
+            word = {0: 'ok', 1: 'FAILED', 2: 'STALE'}.get(status, 'DIED')
+            print(f'{word:6} {seconds:5.0f} s  {name}\n{text}'.rstrip(), flush=True)
+            if status: failed.append(name)
+    good = 'give what they store' if check else 'were run and stored'
+    print(f'{len(files) - len(failed)} of {len(files)} notebooks {good}')
     if failed: sys.exit('failed: ' + ', '.join(sorted(failed)))

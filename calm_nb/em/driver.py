@@ -8,6 +8,7 @@ __all__ = ['EMRun', 'SingleProcess', 'batch_epoch', 'has_converged', 'fit_em']
 # %% ../../nbs/1_paper/04_em_loop.ipynb #4ebf51d2
 import math, warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from tqdm.auto import tqdm
@@ -19,10 +20,10 @@ from .steps import SufficientStats
 class EMRun:
     "A run of EM: where it stands, and how it got there."
     model:object # parameters after the last M-step
-    log_likelihood:list = field(default_factory=list) # mean nats per image, entry t of the parameters that epoch t's E-step used
-    batch_stats:dict = field(default_factory=dict) # the statistics behind the last M-step, by batch
+    log_likelihood:list = field(default_factory=list) # mean nats, by epoch
+    batch_stats:dict = field(default_factory=dict) # sums of the last M-step
     converged:bool = False
-    repairs:list = field(default_factory=list) # epochs after which dead filters were replaced or pruned
+    repairs:list = field(default_factory=list) # epochs that ended in a repair
 
     @property
     def n_iter(self)->int:
@@ -39,7 +40,7 @@ class EMRun:
 
 # %% ../../nbs/1_paper/04_em_loop.ipynb #02526a08
 class SingleProcess:
-    "One process, which has all batches; the form of what [several processes](../2_library/17_distributed.ipynb) need from each other."
+    "One process, which has all batches; what a loop needs to know of others."
     rank, world_size = 0, 1
 
     @property
@@ -61,68 +62,85 @@ class SingleProcess:
 
 # %% ../../nbs/1_paper/04_em_loop.ipynb #5469d6ee
 def batch_epoch(run:EMRun, batches:Iterable, group:SingleProcess=SingleProcess()):
-    "One epoch of Algorithm 1: the statistics of all batches, then one M-step."
-    run.batch_stats = {0: group.add(sum(run.model.e_step(x, w) for x, w in batches))}
+    "One epoch of Algorithm 1: the sums of all batches, one M-step (eq. 1.4.1)."
+    sums = sum(run.model.e_step(x, w) for x, w in batches)
+    run.batch_stats = {0: group.add(sums)}
     run.model = run.model.m_step(run.stats)
 
-batch_epoch.passes = lambda batches, epochs: epochs # over the images, that so many epochs take
+batch_epoch.passes = lambda batches, epochs: epochs # over all images
 
 # %% ../../nbs/1_paper/04_em_loop.ipynb #fd77f007
-def has_converged(history:list, tol:float)->bool:
-    "Whether the last epoch raised the mean log-likelihood by less than `tol`; warns if it fell."
+def has_converged(history:list, # mean log-likelihoods, by epoch
+                  tol:float, # in nats per image
+                 )->bool:
+    "Whether the last epoch brought less than `tol`; warns if the likelihood fell."
     if len(history) < 2: return False
-    rise = history[-1] - history[-2]
-    if rise < -1e-6*abs(history[-2]) or math.isnan(rise):
-        warnings.warn(f'log-likelihood: expected to rise at every epoch, got {history[-2]:.6f} then {history[-1]:.6f}', RuntimeWarning)
-    return rise < tol
+    before, now = history[-2:]
+    if now - before < -1e-6*abs(before) or math.isnan(now - before):
+        warnings.warn('log-likelihood: expected to rise at every epoch, '
+                      f'got {before:.6f} then {now:.6f}', RuntimeWarning)
+    return now - before < tol
 
 # %% ../../nbs/1_paper/04_em_loop.ipynb #7a32ee69
-def fit_em(model:object, # start: anything with `e_step(x, w)`, which returns `SufficientStats`, and `m_step(stats)`, which returns a model
-           batches:Iterable, # of (x, w), the same at every pass; w is None or a weight per image
+def fit_em(model:object, # start: has e_step(x, w) and m_step(sums)
+           batches:Iterable, # of (x, w), the same at every pass; w may be None
            max_iter:int=50, # epochs at most
-           tol:float=1e-3, # converged when the mean log-likelihood rises by less, in nats per image
-           epoch:Callable=batch_epoch, # what one epoch does; `batch_epoch` is Algorithm 1
-           checkpoint:object|None=None, # keeps the run after every epoch, and gives it back: see `Checkpoint`
+           tol:float=1e-3, # stop at a smaller rise, in nats per image
+           epoch:Callable=batch_epoch, # what one epoch does; Algorithm 1
+           checkpoint:object|None=None, # keeps the run after every epoch
            progress:bool=True, # show a bar
-           repair:Callable|None=None, # called with a run that has converged; true if it changed the model and EM shall go on
+           repair:Callable|None=None, # of a converged run; true if EM shall go on
            group:SingleProcess=SingleProcess(), # who else has batches
           )->EMRun:
     "Expectation maximisation until the likelihood stops rising (Algorithm 1)."
     run = checkpoint and checkpoint.load(model) or EMRun(model)
-    run.converged = run.converged and has_converged(run.since_repair, tol) # not if it shall converge further now
+    run.converged = run.converged and has_converged(run.since_repair, tol)
     group.agree('checkpoint', run.n_iter, 'put it where all processes can read it')
-    with _progress_bar(run, batches, max_iter, epoch, progress and group.is_main) as bar:
+    show = progress and group.is_main
+    carrying = getattr(model, 'carrying', nullcontext) # a fast form's bounds
+    with _progress_bar(run, batches, max_iter, epoch, show) as bar, carrying():
         try:
             while run.n_iter < max_iter and not run.converged:
                 epoch(run, _Counted(batches, bar), group)
                 _close_epoch(run, tol, repair)
                 if checkpoint and group.is_main: checkpoint.save(run)
-                bar.set_postfix(epoch=run.n_iter, nats=f'{run.log_likelihood[-1]:.3f}')
-        except KeyboardInterrupt:
-            kept = checkpoint.resume_hint(run) if checkpoint else 'nothing was kept: give a checkpoint file to be able to go on'
-            raise KeyboardInterrupt(f'interrupted in epoch {run.n_iter+1}; {kept}') from None
+                nats = f'{run.log_likelihood[-1]:.3f}'
+                bar.set_postfix(epoch=run.n_iter, nats=nats)
+        except KeyboardInterrupt: raise _interrupted(run, checkpoint) from None
     return run
 
 # %% ../../nbs/1_paper/04_em_loop.ipynb #55f515a7
+def _interrupted(run:EMRun, checkpoint:object|None)->KeyboardInterrupt:
+    "What to tell whoever stopped the run."
+    hint = 'nothing was kept: give a checkpoint file to be able to go on'
+    if checkpoint: hint = checkpoint.resume_hint(run)
+    return KeyboardInterrupt(f'interrupted in epoch {run.n_iter+1}; {hint}')
+
 def _close_epoch(run:EMRun, tol:float, repair:Callable|None):
     "The history, the stopping rule, and dead filters."
     level = run.stats.mean_log_likelihood
-    if not math.isfinite(level): raise ValueError(f'log-likelihood: expected a finite number, got {level} in epoch {run.n_iter+1}; rescale the images or choose a larger variance')
+    if not math.isfinite(level):
+        raise ValueError(f'log-likelihood: expected a finite number, got {level} '
+                         f'in epoch {run.n_iter+1}; rescale the images or choose a '
+                         'larger variance')
     run.log_likelihood.append(level)
     run.converged = has_converged(run.since_repair, tol)
     if run.converged and repair and repair(run): run.converged = False
 
 class _Counted:
     "The same batches, counted by a progress bar."
-    def __init__(self, batches:Iterable, bar:tqdm): self.batches, self.bar = batches, bar
+    def __init__(self, batches:Iterable, bar:tqdm):
+        self.batches, self.bar = batches, bar
     def __len__(self)->int: return len(self.batches)
     def __iter__(self)->Iterator:
         for x, w in self.batches:
             self.bar.update(len(x))
             yield x, w
 
-def _progress_bar(run:EMRun, batches:Iterable, max_iter:int, epoch:Callable, show:bool)->tqdm:
+def _progress_bar(run:EMRun, batches:Iterable, max_iter:int, epoch:Callable,
+                  show:bool)->tqdm:
     "A bar that counts images over all epochs, where their number is known."
     N = getattr(batches, 'n_images', None)
     seen = lambda epochs: N and epochs and round(N*epoch.passes(batches, epochs))
-    return tqdm(desc='EM', unit=' images', total=seen(max_iter), initial=seen(run.n_iter) or 0, disable=None if show else True)
+    return tqdm(desc='EM', unit=' images', total=seen(max_iter),
+                initial=seen(run.n_iter) or 0, disable=None if show else True)

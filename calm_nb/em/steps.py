@@ -19,85 +19,107 @@ from ..models.patch import conv2d
 # %% ../../nbs/1_paper/03_em_steps.ipynb #5b6ef45c
 def weighted_patch_sum(x:Tensor, # images, (N,C,H,W)
                        gamma:Tensor, # responsibilities, (N,K,H',W')
-                      )->Tensor: # (K,C,L,L)
-    "sum over images and locations of gamma_ku x_u, the numerator of eq. 4, as a convolution with gamma as the filter."
+                      )->Tensor: # sum of gamma_ku x_u over images and u, (K,C,L,L)
+    "The numerator of eq. 4, a convolution with gamma as the filter."
     return conv2d(x.transpose(0,1), gamma.transpose(0,1)).transpose(0,1)
 
 # %% ../../nbs/1_paper/03_em_steps.ipynb #02e7ddd3
 class SufficientStats(dict):
-    "Named sums over images, tensors in float64; `a + b` are the statistics of both parts. Holds at least `n` and `log_likelihood`."
-    def __init__(self, **sums:Tensor|float): super().__init__({k: torch.as_tensor(v).double() for k, v in sums.items()})
-    def __add__(self, o): return SufficientStats(**{k: self[k] + o[k] for k in self}) if o else self
-    def __sub__(self, o): return SufficientStats(**{k: self[k] - o[k] for k in self})
+    "Named sums over images in float64; they add up like the images (sec. 4.3)."
+    def __init__(self, **sums:Tensor|float):
+        super().__init__({k: torch.as_tensor(v).double() for k, v in sums.items()})
+    def __add__(self, o):
+        return SufficientStats(**{k: self[k] + o[k] for k in self}) if o else self
+    def __sub__(self, o):
+        return SufficientStats(**{k: self[k] - o[k] for k in self})
     __radd__ = __add__
     @property
     def mean_log_likelihood(self)->float:
         "Nats per image."
         return (self['log_likelihood']/self['n']).item()
 
+# %% ../../nbs/1_paper/03_em_steps.ipynb #65426631
+@patch
+def state(self:PatchMixture)->dict:
+    "What learning changes, as tensors."
+    v = self.variance
+    if not isinstance(v, Tensor): v = torch.tensor(float(v), dtype=torch.float64)
+    return dict(filters=self.filters, log_weights=self.log_weights, variance=v)
+
+@patch
+def with_state(self:PatchMixture, state:dict # as `state` gives it
+              )->PatchMixture:
+    "This model with the tensors of a state."
+    K = len(state['filters'])    # fewer than it began with, if filters were pruned
+    shapes = dict(filters=(K, *self.filters.shape[1:]), log_weights=(K,),
+                  variance=())
+    for k, shape in shapes.items():
+        got = tuple(state[k].shape)
+        if got != shape: raise ValueError(f'{k}: expected shape {shape}, got {got}')
+    f, w, v = (state[k] for k in shapes)
+    return replace(self, filters=f.to(self.filters), log_weights=w.to(self.filters),
+                   variance=v.to(self.filters.device))
+
 # %% ../../nbs/1_paper/03_em_steps.ipynb #c7f4295c
 @patch
 def precise(self:PatchMixture, x:Tensor, # images, (N,C,H,W)
             nats:float=.01, # largest rounding of a score that is let pass
            )->tuple[PatchMixture,Tensor]: # model and images
-    "Both as they are, or both in float64 where float32 would round a score by more than `nats`."
+    "Both as they are, or in float64 if float32 rounds a score by over `nats`."
     reach = x.abs().amax()*self.filters.abs().flatten(1).sum(1).amax()/self.variance
     if x.dtype == torch.float64 or reach*2**-24 < nats: return self, x
-    wide = {k: torch.as_tensor(v, device=x.device).double() for k, v in self.state().items()}
-    return replace(self, **wide), x.double()
+    state = {k: v.to(x.device, torch.float64) for k, v in self.state().items()}
+    return replace(self, **state), x.double()
 
+# %% ../../nbs/1_paper/03_em_steps.ipynb #ea112aa7
 @patch
-def state(self:PatchMixture)->dict:
-    "What learning changes, as tensors."
-    v = self.variance if isinstance(self.variance, Tensor) else torch.tensor(float(self.variance), dtype=torch.float64)
-    return dict(filters=self.filters, log_weights=self.log_weights, variance=v)
+def chunk_size(self:PatchMixture, size:tuple[int,int], # height and width of images
+               budget:int=2**20, # numbers in a feature map
+              )->int:
+    "How many images have a feature map of at most `budget` numbers, at least one."
+    return max(1, budget//(len(self.filters)*math.prod(self.locations(size))))
 
 # %% ../../nbs/1_paper/03_em_steps.ipynb #52bbe163
 @patch
-def chunk_size(self:PatchMixture, size:tuple[int,int], budget:int=2**20)->int:
-    "How many images of `size` have a feature map of at most `budget` numbers, at least one."
-    return max(1, budget//(len(self.filters)*math.prod(self.locations(size))))
-
-@patch
-def chunk_stats(self:PatchMixture, x:Tensor, w:Tensor)->SufficientStats:
+def chunk_stats(self:PatchMixture, x:Tensor, # images, (N,C,H,W)
+                w:Tensor, # their weights, (N,)
+               )->SufficientStats:
     "The sums of eq. 4 over a few images, whose feature map is held at once."
     m, x = self.precise(x)
     gamma, log_z = m.posterior(x)
     gamma *= w.to(x)[:,None,None,None]
-    return SufficientStats(n=w.sum(), log_likelihood=(w*m.log_evidence(x, log_z)).sum(), energy=(w*m.energy(x)).sum(),
-                 pixels=w.sum()*m.n_pixels(x.shape[-2:]), counts=gamma.sum((2,3)).double().sum(0), weighted_sum=weighted_patch_sum(m.pad(x), gamma))
+    return SufficientStats(
+        n=w.sum(), log_likelihood=(w*m.log_evidence(x, log_z)).sum(),
+        energy=(w*m.energy(x)).sum(), pixels=w.sum()*m.n_pixels(x.shape[-2:]),
+        counts=gamma.sum((2,3)).double().sum(0),
+        weighted_sum=weighted_patch_sum(m.pad(x), gamma))
 
+# %% ../../nbs/1_paper/03_em_steps.ipynb #f5b7b847
 @patch
 def e_step(self:PatchMixture, x:Tensor, # images, (N,C,H,W)
            w:Tensor|None=None, # weight of every image, (N,); one each if not given
           )->SufficientStats: # sums over images
-    "Responsibilities of all images, reduced to the sums that the M-step needs (eq. 3 and 4)."
+    "Responsibilities of all images, reduced to the sums of eq. 4."
     n, f = self.chunk_size(x.shape[-2:]), self.filters
     w = torch.ones(len(x)) if w is None else w
-    parts = zip(x.split(n), w.split(n))
-    return sum(self.chunk_stats(x.to(f.device, f.dtype), w.to(f.device).double()) for x, w in parts)
+    return sum(self.chunk_stats(x.to(f.device, f.dtype), w.to(f.device).double())
+               for x, w in zip(x.split(n), w.split(n)))
 
 # %% ../../nbs/1_paper/03_em_steps.ipynb #49923761
 @patch
 def m_step(self:PatchMixture, stats:SufficientStats)->PatchMixture:
-    "The mixture that maximises the expected complete log-likelihood (eq. 4; weights and variance eq. 5)."
+    "Maximise the expected complete log-likelihood (eq. 4 and 1.3.1)."
     if not stats['n'] > 0: return self
-    f, num, den = self.filters.double(), stats['weighted_sum'], stats['counts'][:,None,None,None]
-    f = torch.where(den > 1e-30, num/den, f)    # nearer to zero, float32 responsibilities have underflowed
+    s, c = stats['weighted_sum'], stats['counts'][:,None,None,None]
+    f = torch.where(c > 1e-30, s/c, self.filters.double())   # else underflow
     new = replace(self, filters=f.to(self.filters))
     if self.learn_weights:
         share = stats['counts'].clamp(min=1e-30)
-        new = replace(new, log_weights=(share/share.sum()).log().to(self.filters))
+        log_pi = (share/share.sum()).log()
+        new = replace(new, log_weights=log_pi.to(self.filters))
     if self.learn_variance:
-        v = torch.maximum(stats['energy'] - (2*f*num - den*f**2).sum(), 1e-6*stats['energy'])
-        new = replace(new, variance=(v/stats['pixels']).clamp(min=1e-30).to(self.filters))
+        explained = (2*f*s - c*f**2).sum()
+        v = torch.maximum(stats['energy'] - explained, 1e-6*stats['energy'])
+        v = (v/stats['pixels']).clamp(min=1e-30)
+        new = replace(new, variance=v.to(self.filters))
     return new
-
-# %% ../../nbs/1_paper/03_em_steps.ipynb #22ecd3ba
-@patch
-def with_state(self:PatchMixture, state:dict)->PatchMixture:
-    "This model with the tensors of `state`."
-    K = len(state['filters'])    # fewer than it began with, if filters were pruned
-    for k, shape in dict(filters=(K, *self.filters.shape[1:]), log_weights=(K,), variance=()).items():
-        if tuple(state[k].shape) != shape: raise ValueError(f'{k}: expected shape {shape}, got {tuple(state[k].shape)}')
-    return replace(self, filters=state['filters'].to(self.filters), log_weights=state['log_weights'].to(self.filters), variance=state['variance'].to(self.filters.device))

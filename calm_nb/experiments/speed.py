@@ -56,7 +56,8 @@ def alternate(forms:dict, repeats:int)->dict: # median seconds of each
 # %% ../../nbs/6_speed/01_speed.ipynb #35f75d14
 def photograph_crops(n:int, side:int, g:torch.Generator)->Tensor: # (n,3,side,side)
     "Sphered crops of scikit-learn's photographs."
-    return sphere_rows(random_crops(as_pictures(photographs(colour=True)), side, n, g))
+    return sphere_rows(random_crops(as_pictures(photographs(colour=True)), side, n,
+                                    g))
 
 # %% ../../nbs/6_speed/01_speed.ipynb #e5ee6883
 def trained(m:FastMixture, x:Tensor, epochs:int)->FastMixture:
@@ -67,14 +68,19 @@ def problems(s:Speed)->dict: # name: (model, images)
     "Shapes and states of the filters to time a pass at."
     g = torch.Generator().manual_seed(s.seed)
     x, crops = load_mnist().x.float()/255, photograph_crops(s.stl_images, 96, g)
-    random, mnist, start = torch.randn(64,1,20,20, generator=g), x[:s.mnist_images], sampled_patches(crops, 15, 200, s.seed)
+    random, mnist, start = (torch.randn(64,1,20,20, generator=g),
+                            x[:s.mnist_images],
+                            sampled_patches(crops, 15, 200, s.seed))
     return {'MNIST, variance 1': (trained(FastMixture(random, padding=2), mnist, s.warm), mnist),
-            'MNIST, learned variance': (trained(FastMixture(sampled_patches(x, 20, 64, s.seed), padding=2, learn_variance=True), mnist, s.warm+4), mnist),
+            'MNIST, learned variance': (trained(
+                FastMixture(sampled_patches(x, 20, 64, s.seed), padding=2,
+                             learn_variance=True),
+                mnist, s.warm+4), mnist),
             'STL-10, variance 1': (trained(FastMixture(start), crops, 2), crops)}
 
 # %% ../../nbs/6_speed/01_speed.ipynb #5447c869
 def work(m:PatchMixture, x:Tensor)->float:
-    "Operations of E and M (eq. OP)."
+    "Operations of E and M (eq. 2.14.1)."
     return 4.*len(x)*m.filters.numel()*math.prod(m.locations(x.shape[-2:]))
 
 def in_chunks(f:Callable, m:PatchMixture, x:Tensor)->None:
@@ -84,29 +90,42 @@ def in_chunks(f:Callable, m:PatchMixture, x:Tensor)->None:
 def by_float32(m:PatchMixture, x:Tensor, w:Tensor)->SufficientStats:
     "Rung 3: scores of all locations in float32, sums over those that matter."
     best = m.score(x).amax(1)
-    return m.stats_at(x, w, best >= best.amax((1,2), keepdim=True) - m.cut(best[0].numel()))
+    return m.stats_at(x, w,
+                      best >= best.amax((1,2), keepdim=True) - m.cut(best[0].numel()))
 
 def rungs(m:FastMixture, x:Tensor)->dict:
     "The ladder: the forms of one pass, by name."
-    p, w, n = recast(m, PatchMixture), torch.ones(len(x)).double(), m.chunk_size(x.shape[-2:])
+    p, w, n = (recast(m, PatchMixture), torch.ones(len(x)).double(),
+               m.chunk_size(x.shape[-2:]))
     return {'paper': lambda: paper_stats(p, x), 'transposed convolution': lambda: p.chunk_stats(x, w), 'in chunks': lambda: p.e_step(x),
-            'a core, a chunk': lambda: sum_of_chunks(p.chunk_stats, x, w, n), 'locations that matter': lambda: sum(by_float32(p, *c) for c in zip(x.split(n), w.split(n))), 'chosen': lambda: m.e_step(x)}
+            'a core, a chunk': lambda: sum_of_chunks(p.chunk_stats, x, w, n),
+            'locations that matter': lambda: sum(by_float32(p, *c)
+                for c in zip(x.split(n), w.split(n))),
+            'chosen': lambda: m.e_step(x)}
 
 def losers(m:FastMixture, x:Tensor)->dict:
     "Forms of the E-step's scores alone, in chunks."
     p = recast(m, PatchMixture)
-    return {k: lambda f=f: in_chunks(f, p, x) for k, f in {'convolution': PatchMixture.score, 'Fourier': fft_score, 'unfolded patches': unfold_score, 'channels last': channels_last_score}.items()}
+    return {k: lambda f=f: in_chunks(f, p, x) for k, f in {
+        'convolution': PatchMixture.score, 'Fourier': fft_score,
+        'unfolded patches': unfold_score, 'channels last': channels_last_score}.items()}
 
 # %% ../../nbs/6_speed/01_speed.ipynb #e8566136
 def time_peak(s:Speed)->dict:
-    "Operations a second of the fastest matrix products and of the fastest convolution."
+    """Operations a second of the fastest matrix products and of the fastest
+    convolution."""
     out = {}
-    for name, kind in (('matrix, float32', torch.float32), ('matrix, bfloat16', torch.bfloat16)):
+    for name, kind in (('matrix, float32', torch.float32),
+                       ('matrix, bfloat16', torch.bfloat16)):
         a = {n: torch.rand(n, n).to(kind) for n in s.matrices}
-        out[name] = max(2*n**3/t for n, t in alternate({n: lambda v=v: v@v for n, v in a.items()}, s.repeats).items())
-    made = [(FastMixture(torch.rand(64,1,20,20), padding=2), 1000, (1,28,28)), (FastMixture(torch.rand(200,3,15,15)), 8, (3,96,96))]
-    seconds = lambda m, x: alternate({0: lambda: in_chunks(PatchMixture.score, m, x)}, s.repeats)[0]
-    return out | {'convolution, float32': max(work(m, x)/2/seconds(m, x) for m, x in ((m, torch.rand(n, *shape)) for m, n, shape in made))}
+        out[name] = max(2*n**3/t for n, t in alternate(
+            {n: lambda v=v: v@v for n, v in a.items()}, s.repeats).items())
+    made = [(FastMixture(torch.rand(64,1,20,20), padding=2), 1000, (1,28,28)),
+            (FastMixture(torch.rand(200,3,15,15)), 8, (3,96,96))]
+    seconds = lambda m, x: alternate({0: lambda: in_chunks(PatchMixture.score, m, x)},
+                                     s.repeats)[0]
+    return out | {'convolution, float32': max(work(m, x)/2/seconds(m, x)
+        for m, x in ((m, torch.rand(n, *shape)) for m, n, shape in made))}
 
 def time_passes(s:Speed)->dict:
     "Seconds of a pass in every form, and of what lost."
@@ -115,9 +134,11 @@ def time_passes(s:Speed)->dict:
         t = alternate(rungs(m, x), s.repeats)
         m.forms.clear(); m.e_step(x)
         keep = m.worth_keeping(x[:64]).float().mean().item()
-        out['problems'][name] = q = dict(images=len(x), seconds=t, form=m.form, kept=keep, operations=work(m, x), variance=float(m.variance))
+        out['problems'][name] = q = dict(images=len(x), seconds=t, form=m.form,
+            kept=keep, operations=work(m, x), variance=float(m.variance))
         small = x[:max(len(x)//8, 1)]
-        q['scores'] = dict(images=len(small), seconds=alternate(losers(m, small), max(s.repeats//2, 1)), operations=work(m, small)/2)
+        q['scores'] = dict(images=len(small), seconds=alternate(losers(m, small),
+            max(s.repeats//2, 1)), operations=work(m, small)/2)
     return out
 
 # %% ../../nbs/6_speed/01_speed.ipynb #ce41a1b9
@@ -126,32 +147,42 @@ def growth_problem(g:torch.Generator, N:int=400, K:int=64, L:int=12, side:int=28
     m = FastMixture(torch.randn(K,1,L,L, generator=g))
     return m, recast(m, PatchMixture).sample(N, (side,side), g)[0]
 
-GROWTH = dict(N=(100, 200, 400, 800, 1600), K=(16, 32, 64, 128, 256), L=(6, 8, 12, 16, 20), side=(20, 28, 40, 56, 80))
+GROWTH = dict(N=(100, 200, 400, 800, 1600), K=(16, 32, 64, 128, 256),
+              L=(6, 8, 12, 16, 20), side=(20, 28, 40, 56, 80))
 
 def time_growth(s:Speed)->dict:
-    "Seconds and operations of a pass while one of N, K, L and the image's side varies."
+    """Seconds and operations of a pass while one of N, K, L and the image's side
+    varies."""
     g, out = torch.Generator().manual_seed(s.seed), {}
     for axis, values in GROWTH.items():
         made = {v: growth_problem(g, **{axis: v}) for v in values}
-        t = alternate({v: lambda m=m, x=x: m.e_step(x) for v, (m, x) in made.items()}, s.repeats)
-        out[axis] = dict(values=list(values), seconds=list(t.values()), operations=[work(m, x) for m, x in made.values()], forms=sorted({m.form for m, _ in made.values()}))
+        t = alternate({v: lambda m=m, x=x: m.e_step(x)
+                       for v, (m, x) in made.items()}, s.repeats)
+        out[axis] = dict(values=list(values), seconds=list(t.values()),
+                         operations=[work(m, x) for m, x in made.values()],
+                         forms=sorted({m.form for m, _ in made.values()}))
     return out
 
 # %% ../../nbs/6_speed/01_speed.ipynb #5022fde3
 @dataclass
 class InFile:
-    "Batches of a file of float32 images, read when they are needed, as often as wanted."
+    """Batches of a file of float32 images, read when they are needed, as often as
+    wanted."""
     path:str
     shape:tuple = (1, 28, 28)
     batch:int = 500
 
     def __iter__(self)->Iterator:
         with open(self.path, 'rb') as f:
-            while len(x := np.fromfile(f, np.float32, self.batch*math.prod(self.shape))): yield torch.from_numpy(x).view(-1, *self.shape), None
+            while len(x := np.fromfile(f, np.float32,
+                                       self.batch*math.prod(self.shape))):
+                yield torch.from_numpy(x).view(-1, *self.shape), None
 
 def fit_file(path:str)->float: # MiB
-    "Peak memory of two epochs over the images of a file, beyond what Python and torch hold."
-    m, peak = FastMixture(torch.randn(64,1,20,20, generator=torch.Generator().manual_seed(0)), padding=2), PeakMemory()
+    """Peak memory of two epochs over the images of a file, beyond what Python and
+    torch hold."""
+    m, peak = FastMixture(torch.randn(64,1,20,20, generator=torch.Generator().manual_seed(0)),
+                          padding=2), PeakMemory()
     fit_em(m, InFile(path), 2, tol=-math.inf, progress=False)
     return peak()
 
@@ -162,47 +193,67 @@ def measure_memory(s:Speed)->dict:
         for n in sizes:
             path = f'{folder}/{n}'
             np.random.default_rng(s.seed).random((n,1,28,28), dtype=np.float32).tofile(path)
-            out = subprocess.run([sys.executable, '-c', f'from calm_nb.experiments.speed import fit_file; print(fit_file({path!r}))'], capture_output=True, text=True, check=True)
+            out = subprocess.run([sys.executable, '-c', 'from '
+                                                        'calm_nb.experiments.speed '
+                                                        'import fit_file; '
+                                                        f'print(fit_file({path!r}))'], capture_output=True, text=True, check=True)
             peak.append(float(out.stdout)); file.append(os.path.getsize(path)/2**20)
     return dict(images=sizes, peak_mib=peak, file_mib=file)
 
 # %% ../../nbs/6_speed/01_speed.ipynb #e89d200a
 def incremental_levels(m:FastMixture, x:Tensor, batch:int, passes:int, target:float, grow:bool=True)->list: # of (passes, level)
-    "Mean log-likelihood of all images after each epoch of incremental EM, until it reaches `target`."
+    """Mean log-likelihood of all images after each epoch of incremental EM, until
+    it reaches `target`."""
     run, batches, out = EMRun(m), [(c, None) for c in x.split(batch)], []
     first = first_epoch_passes(len(batches)) if grow else 1.
     while first + len(out) <= passes and not (out and out[-1][1] >= target):
         (growing_epoch if grow else incremental_epoch)(run, batches)
-        out.append((first + len(out), sum(run.model.e_step(c) for c in x.split(1000)).mean_log_likelihood))
+        out.append((first + len(out), sum(run.model.e_step(c)
+            for c in x.split(1000)).mean_log_likelihood))
     return out
 
 def count_passes(s:Speed)->list:
-    "For every start: curves of batch and incremental EM against passes, and the passes to batch EM's level after 15."
+    """For every start: curves of batch and incremental EM against passes, and the
+    passes to batch EM's level after 15."""
     x, starts = load_mnist().x[:s.incremental_images].float()/255, []
     for seed in s.incremental_seeds:
         m = FastMixture(sampled_patches(x, 20, 64, seed), padding=2)
-        batch = fit_em(m, [(c, None) for c in x.split(1000)], 16, tol=-math.inf, progress=False).log_likelihood[1:]
-        curves = {name: {str(b): incremental_levels(m, x, b, s.incremental_passes, batch[-1], name == 'growing sets') for b in s.incremental_batches} for name in ('growing sets', 'plain')}
-        reached = {name: {b: next((n for n, v in c if v >= batch[-1]), None) for b, c in q.items()} for name, q in curves.items()}
-        starts.append(dict(seed=seed, images=len(x), batch=batch, curves=curves, passes=reached))
+        batch = fit_em(m, [(c, None) for c in x.split(1000)], 16, tol=-math.inf,
+                       progress=False).log_likelihood[1:]
+        curves = {name: {str(b): incremental_levels(m, x, b, s.incremental_passes, batch[-1], name == 'growing sets')
+                         for b in s.incremental_batches} for name in (
+                             'growing sets', 'plain')}
+        reached = {name: {b: next((n for n, v in c if v >= batch[-1]), None)
+                          for b, c in q.items()} for name, q in curves.items()}
+        starts.append(dict(seed=seed, images=len(x), batch=batch, curves=curves,
+                           passes=reached))
     return starts
 
 # %% ../../nbs/6_speed/01_speed.ipynb #eadf32f1
-GPU_IMAGES = {'MNIST, variance 1': 60000, 'MNIST, learned variance': 60000, 'STL-10, variance 1': 105000} # a pass
-PARTS = dict(passes=time_passes, growth=time_growth, memory=measure_memory, incremental=count_passes, ranks=time_ranks, gpu=lambda s: gpu_rows({k: (m, x, GPU_IMAGES[k]) for k, (m, x) in problems(s).items()}, s.repeats))
+# a pass
+GPU_IMAGES = {'MNIST, variance 1': 60000, 'MNIST, learned variance': 60000,
+              'STL-10, variance 1': 105000}
+PARTS = dict(passes=time_passes, growth=time_growth, memory=measure_memory,
+             incremental=count_passes, ranks=time_ranks,
+             gpu=lambda s: gpu_rows({k: (m, x, GPU_IMAGES[k])
+                                      for k, (m, x) in problems(s).items()}, s.repeats))
 
 def run_part(name:str, s:Speed)->dict:
     "One part, with settings, machine and time taken."
     t = time.perf_counter()
     with torch.no_grad(): result = PARTS[name](s)
-    return dict(result=result, config=asdict(s), seconds=time.perf_counter()-t, **provenance('cuda' if name == 'gpu' else 'cpu'))
+    return dict(result=result, config=asdict(s), seconds=time.perf_counter()-t,
+                **provenance('cuda' if name == 'gpu' else 'cpu'))
 
 def main(argv=None):
     "Run parts of the benchmark and merge them into the file of results."
-    p = argparse.ArgumentParser(prog='python -m calm_nb.experiments.speed', description=main.__doc__)
-    p.add_argument('parts', nargs='*', choices=[*PARTS, []], help=f'any of {", ".join(PARTS)}; all but gpu if none is named')
+    p = argparse.ArgumentParser(prog='python -m calm_nb.experiments.speed',
+                                description=main.__doc__)
+    p.add_argument('parts', nargs='*', choices=[*PARTS, []],
+                   help=f'any of {", ".join(PARTS)}; all but gpu if none is named')
     p.add_argument('--out', default='results/speed.json', help='file to update')
-    p.add_argument('--repeats', type=int, default=Speed.repeats, help='runs of each form')
+    p.add_argument('--repeats', type=int, default=Speed.repeats,
+                   help='runs of each form')
     a = p.parse_args(argv)
     for name in a.parts or [p for p in PARTS if p != 'gpu']:
         part = run_part(name, Speed(repeats=a.repeats))

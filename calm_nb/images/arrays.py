@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from torch.utils.data import (DataLoader, Dataset, IterableDataset, RandomSampler, Sampler,
-                              SequentialSampler, SubsetRandomSampler, WeightedRandomSampler)
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
+from torch.utils.data import SubsetRandomSampler, WeightedRandomSampler
 
 # %% ../../nbs/2_library/02_images.ipynb #02b3b5a0
 Numbers = np.ndarray|Tensor|Sequence # an array, or what can become one
@@ -33,13 +33,14 @@ def as_numbers(X:Numbers, # of any shape; a list may hold arrays or PIL pictures
     except (TypeError, ValueError, RuntimeError, OverflowError) as e:
         if str(e).startswith(f'{name}: '): raise
         why = str(e).splitlines()[0]
-        raise ValueError(f'{name}: expected numbers in an array or tensor, got {_kind(X)} '
-                         f'({why}); convert them first') from e
+        raise ValueError(f'{name}: expected numbers in an array or tensor, got '
+                         f'{_kind(X)} ({why}); convert them first') from e
 
 # %% ../../nbs/2_library/02_images.ipynb #aeb326fa
 def _plain(X:Numbers, name:str)->Numbers:
-    "What torch can take: contiguous, in this machine's byte order, writeable, in one piece."
-    if isinstance(X, (list, tuple)) and X and _is_array(X[0]): return _stacked(X, name)
+    "What torch can take: contiguous, writeable, in this machine's byte order."
+    if isinstance(X, (list, tuple)) and X and _is_array(X[0]):
+        return _stacked(X, name)
     if _is_picture(X): return picture_bytes(X)
     if not isinstance(X, np.ndarray): return X
     native = X.dtype.newbyteorder('=') if X.dtype.kind in 'biufc' else None
@@ -49,27 +50,34 @@ def _plain(X:Numbers, name:str)->Numbers:
 def _check_array(X:object, name:str):
     "Refuse what looks like an array and is none."
     if type(X).__module__.split('.')[0] == 'pandas':
-        how = 'np.stack(X)' if getattr(X, 'ndim', 2) == 1 else 'X.to_numpy().reshape(-1,H,W)'
-        raise ValueError(f'{name}: expected an array, got a pandas {type(X).__name__}; '
-                         f'use {how}')
+        table = getattr(X, 'ndim', 2) == 2
+        how = 'X.to_numpy().reshape(-1,H,W)' if table else 'np.stack(X)'
+        raise ValueError(f'{name}: expected an array, got a pandas '
+                         f'{type(X).__name__}; use {how}')
     if np.ma.is_masked(X):
-        raise ValueError(f'{name}: expected numbers everywhere, got {np.ma.count_masked(X)} '
-                         f'masked ones; fill them, for example with X.filled(0)')
+        raise ValueError(f'{name}: expected numbers everywhere, got '
+                         f'{np.ma.count_masked(X)} masked ones; fill them, for '
+                         f'example with X.filled(0)')
 
-# %% ../../nbs/2_library/02_images.ipynb #d0434029
-def _is_picture(v:object)->bool: return hasattr(v, 'getbands') and hasattr(v, 'convert')
-def _is_array(v:object)->bool: return isinstance(v, (np.ndarray, Tensor)) or _is_picture(v)
+# %% ../../nbs/2_library/02_images.ipynb #07267b5f
+def _is_picture(v:object)->bool:
+    return hasattr(v, 'getbands') and hasattr(v, 'convert')
+def _is_array(v:object)->bool:
+    return isinstance(v, (np.ndarray, Tensor)) or _is_picture(v)
 
 def picture_bytes(im:'PIL.Image.Image', # a picture of PIL
                   colour:bool|None=None, # None: as the picture is
                  )->Tensor: # (1,H,W) or (3,H,W)
     "Pixels of a picture as bytes."
-    if im.mode == 'F': raise ValueError('X: expected whole numbers, got a picture of floating '
-        'point numbers; save it with 8 or 16 bits a pixel, or give an array')
+    if im.mode == 'F':
+        raise ValueError('X: expected whole numbers, got a picture of floating '
+                         'point numbers; save it with 8 or 16 bits a pixel, or '
+                         'give an array')
     deep = im.mode.startswith('I')    # 16 bits a pixel
     if deep: x = (np.asarray(im).clip(0, 65535)//257).astype(np.uint8)[...,None]
     grey = deep or im.mode in ('1', 'L', 'LA')
-    if not deep: x = np.array(im.convert('L' if grey else 'RGB')).reshape(*im.size[::-1], -1)
+    if not deep:
+        x = np.array(im.convert('L' if grey else 'RGB')).reshape(*im.size[::-1], -1)
     if colour and grey: x = x.repeat(3, 2)
     if colour is False and not grey: x = np.array(im.convert('L'))[...,None]
     return torch.as_tensor(x).permute(2,0,1).contiguous()
@@ -79,15 +87,19 @@ def _stacked(parts:Sequence, name:str)->Tensor:
     "Arrays or pictures of one shape and type, one after the other."
     colour = any(v.mode not in ('1', 'L', 'LA') and not v.mode.startswith('I')
                  for v in parts if _is_picture(v))
-    x = [picture_bytes(v, colour) if _is_picture(v) else as_numbers(v, name) for v in parts]
+    x = [picture_bytes(v, colour) if _is_picture(v) else as_numbers(v, name)
+         for v in parts]
     for what in ('shape', 'dtype'):
         a, *others = (getattr(v, what) for v in x)
         i = next((i for i, b in enumerate(others, 1) if b != a), None)
-        if i: raise ValueError(f'{name}: expected one {what} for all, got {_text(a)} first '
-                               f'and {_text(others[i-1])} at {i}; crop, resize or convert them')
+        if i:
+            raise ValueError(f'{name}: expected one {what} for all, got {_text(a)} '
+                             f'first and {_text(others[i-1])} at {i}; crop, resize '
+                             f'or convert them')
     return torch.stack(x)
 
-def _text(v:object)->str: return str(tuple(v)) if isinstance(v, torch.Size) else str(v)
+def _text(v:object)->str:
+    return str(tuple(v)) if isinstance(v, torch.Size) else str(v)
 
 # %% ../../nbs/2_library/02_images.ipynb #cb25f393
 def as_images(X:Numbers, # (N,C,H,W) or (N,H,W)
@@ -100,9 +112,11 @@ def as_images(X:Numbers, # (N,C,H,W) or (N,H,W)
     _check_axes(x)
     x = x[:,None] if x.ndim == 3 else x
     _check_shape(x, channels, size, min_size)
-    if x.is_complex(): raise ValueError(f'X: expected real pixels, got {x.dtype}; take the '
-                                        f'modulus or the real part')
-    x = x if x.dtype == torch.float64 else x.float().div(255 if x.dtype == torch.uint8 else 1)
+    if x.is_complex():
+        raise ValueError(f'X: expected real pixels, got {x.dtype}; take the '
+                         f'modulus or the real part')
+    if x.dtype != torch.float64:
+        x = x.float()/(255 if x.dtype == torch.uint8 else 1)
     _check_pixels(x)
     return x
 
@@ -113,46 +127,58 @@ def _check_axes(x:Tensor):
     shape = tuple(x.shape)
     if x.ndim not in (3, 4):
         one = '; of one image, give X[None]' if x.ndim == 2 else ''
-        raise ValueError(f'X: expected 4 axes (N,C,H,W) or 3 (N,H,W), got shape {shape}{one}')
+        raise ValueError(f'X: expected 4 axes (N,C,H,W) or 3 (N,H,W), got shape '
+                         f'{shape}{one}')
     if x.ndim == 3 and shape[2] in (3, 4) and min(shape[:2]) >= 8:
-        raise ValueError(f'X: expected 3 axes (N,H,W), got shape {shape}, which may be one '
-                         f'colour picture; {_FIRST}(2,0,1)[None]')
+        raise ValueError(f'X: expected 3 axes (N,H,W), got shape {shape}, which '
+                         f'may be one colour picture; {_FIRST}(2,0,1)[None]')
 
 def _check_pixels(x:Tensor):
     wrong, remedy = int((~x.isfinite()).sum()), 'remove or fill them'
-    if wrong: raise ValueError(f'X: expected finite pixels, got {wrong} that are NaN or '
-                               f'infinite; {remedy}')
+    if wrong:
+        raise ValueError(f'X: expected finite pixels, got {wrong} that are NaN or '
+                         f'infinite; {remedy}')
     if (most := x.abs().amax().item()) > 1e15:
-        raise ValueError(f'X: expected pixels of at most 1e15, got {most:.0e}; rescale the images')
+        raise ValueError(f'X: expected pixels of at most 1e15, got {most:.0e}; '
+                         f'rescale the images')
 
 # %% ../../nbs/2_library/02_images.ipynb #972c785a
-def _check_shape(x:Tensor, channels:int|None, size:tuple[int,int]|None, min_size:int):
+def _check_shape(x:Tensor, channels:int|None, size:tuple[int,int]|None,
+                 min_size:int):
     "Refuse images that cannot be convolved with the filters at hand."
     N, C, H, W = shape = tuple(x.shape)
     last = f'{_FIRST}(0,3,1,2)' if W in (1,3,4) and H > W and C > 4 else None
-    if not N or not C: wrong = 'at least one image and one channel', 'the batch is empty'
-    elif last and W > 1: wrong = 'colour first', last
-    elif channels and C != channels: wrong = f'{channels} channels, got {C}', (
-        last or ('of one image, give X[None]' if N == channels and C == 1 else 'the axes are (N,C,H,W)'))
-    elif size and (H, W) != tuple(size):
-        wrong = f'images of {size[0]}x{size[1]}, got {H}x{W}', 'crop or resize them'
-    elif min(H, W) < min_size: wrong = (f'images of at least {min_size}x{min_size} pixels, got {H}x{W}',
-                                        last or 'use a smaller patch_size or more padding')
-    else: return
-    raise ValueError(f'X: expected {wrong[0]}{" in" if "got" in wrong[0] else ", got"} shape {shape}; {wrong[1]}')
+    if not N or not C:
+        _refuse('at least one image and one channel', f'{N}, {C}', shape)
+    if last and W > 1: _refuse('colour first', 'colour last', shape, last)
+    if channels and C != channels:
+        one = 'of one image, give X[None]' if N == channels and C == 1 else None
+        _refuse(f'{channels} channels', C, shape, last or one)
+    if size and (H, W) != tuple(size):
+        _refuse(f'images of {size[0]}x{size[1]}', f'{H}x{W}', shape,
+                'crop or resize them')
+    if min(H, W) < min_size:
+        remedy = last or 'use a smaller patch_size or more padding'
+        _refuse(f'images of at least {min_size}x{min_size} pixels', f'{H}x{W}',
+                shape, remedy)
+
+def _refuse(expected:str, got:object, shape:tuple, remedy:str|None=None):
+    raise ValueError(f'X: expected {expected}, got {got} in shape {shape}; '
+                     f'{remedy or "the axes are (N,C,H,W)"}')
 
 # %% ../../nbs/2_library/02_images.ipynb #b531fdf6
 def as_weights(w:Numbers # (N,)
               )->Tensor:
-    "Weights of images, (N,) in float64; `ValueError` names what is wrong with them."
+    "Weights of images, (N,) in float64; `ValueError` says what is wrong with them."
     w, expected = as_numbers(w, 'sample_weight').double(), 'sample_weight: expected'
-    if w.ndim != 1: raise ValueError(f'{expected} one axis (N,), got shape {tuple(w.shape)}')
+    if w.ndim != 1:
+        raise ValueError(f'{expected} one axis (N,), got shape {tuple(w.shape)}')
     if not w.isfinite().all() or (w < 0).any() or not w.sum() > 0:
-        raise ValueError(f'{expected} finite weights, none negative, not all zero; check '
-                         f'for NaN and signs')
+        raise ValueError(f'{expected} finite weights, none negative, not all zero; '
+                         f'check for NaN and signs')
     if 1e-15 <= (most := w.max().item()) <= 1e15: return w
-    raise ValueError(f'{expected} a largest weight between 1e-15 and 1e15, got {most:.0e}; '
-                     f'scale them, for only their ratios matter')
+    raise ValueError(f'{expected} a largest weight between 1e-15 and 1e15, got '
+                     f'{most:.0e}; scale them, for only their ratios matter')
 
 # %% ../../nbs/2_library/02_images.ipynb #185d76ef
 def _first(v:object)->object:
@@ -162,33 +188,42 @@ def _first(v:object)->object:
 def _are_images(X:Images)->bool:
     "Whether `X` is a list of single images."
     if not isinstance(X, (list, tuple)) or not X: return False
-    shapes = {getattr(v, 'shape', None) if not _is_picture(v) else () for v in map(_first, X)}
+    shapes = {getattr(v, 'shape', None) if not _is_picture(v) else ()
+              for v in map(_first, X)}
     if None in shapes: return False
     return all(len(s) in (0, 2) for s in shapes) or (
         len(shapes) == 1 and len(s := shapes.pop()) == 3 and s[0] in (1, 3))
 
 def _collated(items:list)->Tensor:
     "Images of a `Dataset`, as one batch."
-    return as_numbers([v if _is_array(v) else as_numbers(v) for v in map(_first, items)])
+    return as_numbers([v if _is_array(v) else as_numbers(v)
+                       for v in map(_first, items)])
 
-# %% ../../nbs/2_library/02_images.ipynb #265d43e9
-def _is_map(X:Images)->bool: return isinstance(X, Dataset) and not isinstance(X, IterableDataset)
+# %% ../../nbs/2_library/02_images.ipynb #e329557c
+def _is_map(X:Images)->bool:
+    return isinstance(X, Dataset) and not isinstance(X, IterableDataset)
 
 def _batches(X:Iterable)->Iterator:
-    "Batches of an iterable; what its `DataLoader` cannot put together is explained."
+    "Batches of an iterable; explains what its `DataLoader` cannot put together."
     try: yield from map(_first, X)
     except (TypeError, RuntimeError) as e:
-        if 'default_collate' in str(e): raise ValueError('X: expected tensors from the data set, got '
-            'something else, perhaps pictures; give it transform=ToTensor(), or give the data set itself') from e
-        if 'equal size' in str(e) or 'resizable' in str(e): raise ValueError('X: expected images of one '
-            'size from the data set, got several; give it a transform that crops or resizes them') from e
+        if 'default_collate' in str(e):
+            raise ValueError('X: expected tensors from the data set, got something '
+                             'else, perhaps pictures; give it '
+                             'transform=ToTensor(), or give the data set '
+                             'itself') from e
+        if 'equal size' in str(e) or 'resizable' in str(e):
+            raise ValueError('X: expected images of one size from the data set, '
+                             'got several; give it a transform that crops or '
+                             'resizes them') from e
         raise
 
 def _raw_batches(X:Images, n:int, share:tuple[int,int]=(0,1))->Iterator:
-    "Every R-th batch from r on, `share` = (r, R), with the position of its first image."
+    "Every R-th batch from r on, with the position of its first image."
     r, R = share
     if hasattr(X, 'shape') and not X.shape: yield 0, X
-    elif hasattr(X, 'shape'): yield from ((i, X[i:i+n]) for i in range(r*n, len(X), R*n))
+    elif hasattr(X, 'shape'):
+        yield from ((i, X[i:i+n]) for i in range(r*n, len(X), R*n))
     elif _is_map(X) or _are_images(X):
         parts = [range(i, min(i+n, len(X))) for i in range(r*n, len(X), R*n)]
         loader = DataLoader(X, batch_sampler=parts, collate_fn=_collated)
@@ -200,9 +235,11 @@ def _every(batches:Iterator, r:int, R:int)->Iterator:
     i = 0
     for j, b in enumerate(batches):
         shape = tuple(getattr(b, 'shape', ()))
-        if len(shape) == 3 and shape[0] in (1, 3, 4): raise ValueError(
-            f'X: expected batches (N,C,H,W), got one of shape {shape}, which may be one image or '
-            f'{shape[0]} grey ones; stack single images, or give batches four axes')
+        if len(shape) == 3 and shape[0] in (1, 3, 4):
+            raise ValueError(f'X: expected batches (N,C,H,W), got one of shape '
+                             f'{shape}, which may be one image or {shape[0]} grey '
+                             f'ones; stack single images, or give batches four '
+                             f'axes')
         if j % R == r: yield i, b
         i += len(b)
 
@@ -212,7 +249,8 @@ def images_at_a_time(X:Images, # images of any source
                     )->int:
     "Images in a batch: a thousand, or fewer if these had more than `most` pixels."
     if hasattr(X, 'shape'): shape = X.shape[1:]
-    elif (_is_map(X) or _are_images(X)) and len(X): shape = _collated([X[0]]).shape[1:]
+    elif (_is_map(X) or _are_images(X)) and len(X):
+        shape = _collated([X[0]]).shape[1:]
     else: return 1000
     return max(1, min(1000, most//max(1, math.prod(shape))))
 
@@ -230,39 +268,45 @@ def check_order(X:Images, # images of any source
                ):
     "`ValueError` if images come in another order at every pass."
     X, batches, s = _samplers(X)
+    several = getattr(X, 'num_workers', 0) > 1
     moves = isinstance(s, _RANDOM) or getattr(s, 'shuffle', False)
-    moves = moves or getattr(X, 'num_workers', 0) > 1 and not getattr(X, 'in_order', True)
+    moves = moves or several and not getattr(X, 'in_order', True)
     if not moves and s is not None and not type(s).__module__.startswith('torch.'):
         moves = [*batches] != [*batches]
-    if moves: raise ValueError(f'{name}: expected images in the same order at every pass, got a '
-                               f'DataLoader that shuffles; make it with shuffle=False')
+    if moves:
+        raise ValueError(f'{name}: expected images in the same order at every '
+                         f'pass, got a DataLoader that shuffles; make it with '
+                         f'shuffle=False')
 
 # %% ../../nbs/2_library/02_images.ipynb #36e209de
 def check_rows(X:Images, # images of any source
                name:str # what gives a row for each image, for the error
               ):
-    "`ValueError` if images come in another order at every pass, or if some are dropped."
+    "`ValueError` if images come in another order at every pass, or are dropped."
     check_order(X, name)
     _, batches, s = _samplers(X)
     if not getattr(batches, 'drop_last', False): return
     try: lost = len(s) % batches.batch_size
     except TypeError: lost = 'some'    # a stream
-    if lost: raise ValueError(f'{name}: expected every image, got a DataLoader that drops the '
-                              f'last {lost}; make it with drop_last=False')
+    if lost:
+        raise ValueError(f'{name}: expected every image, got a DataLoader that '
+                         f'drops the last {lost}; make it with drop_last=False')
 
 # %% ../../nbs/2_library/02_images.ipynb #8a62593d
 class ImageBatches:
-    "Images of any source as checked batches `(x, w)`, the same at every pass; `w` is None or the weights of the images."
-    def __init__(self, X:Images, # array, tensor, `Dataset`, list, or an iterable of batches
-                 batch_size:int=1000, # images a batch, where the source leaves it open
+    "Images as checked batches `(x, w)`, the same at every pass; w may be None."
+    def __init__(self,
+                 X:Images, # array, tensor, `Dataset`, list, iterable of batches
+                 batch_size:int=1000, # images per batch, where we may choose
                  sample_weight:Numbers|None=None, # (N,), not negative
-                 share:tuple[int,int]=(0,1), # (r, R): only every R-th batch from batch r on
-                 **checks:int|tuple|None): # `channels`, `size`, `min_size` of `as_images`
+                 share:tuple[int,int]=(0,1), # (r, R): every R-th batch from r on
+                 **checks:int|tuple|None): # channels, size, min_size of as_images
         _check_source(X)
-        self.X, self.batch_size, self.share, self.checks = X, batch_size, share, checks
+        self.X, self.batch_size = X, batch_size
+        self.share, self.checks = share, checks
         self.sized = hasattr(X, 'shape') or isinstance(X, Dataset) or _are_images(X)
         known = self.sized and hasattr(X, '__len__') and getattr(X, 'shape', (1,))
-        self.n_images = len(X) if known else getattr(X, 'n_images', None)    # None: not yet known
+        self.n_images = len(X) if known else getattr(X, 'n_images', None)
         self.w = None if sample_weight is None else as_weights(sample_weight)
         if self.w is not None: check_order(X, 'sample_weight')
 
@@ -270,11 +314,13 @@ class ImageBatches:
 def _check_source(X:Images):
     "Refuse what holds no images, or holds them only once."
     if not hasattr(X, '__iter__') and not hasattr(X, '__getitem__'):
-        raise ValueError(f'X: expected images or an iterable of batches, got {type(X).__name__}')
+        raise ValueError(f'X: expected images or an iterable of batches, got '
+                         f'{type(X).__name__}')
     plain = not hasattr(X, 'shape') and not isinstance(X, (Dataset, DataLoader))
     if plain and hasattr(X, '__iter__') and iter(X) is iter(X):
-        raise ValueError('X: expected images that can be read again, got a generator; EM makes '
-                         'several passes: give a list or a DataLoader')
+        raise ValueError('X: expected images that can be read again, got a '
+                         'generator; EM makes several passes: give a list or a '
+                         'DataLoader')
 
 # %% ../../nbs/2_library/02_images.ipynb #eabc4f56
 @patch
@@ -286,22 +332,27 @@ def __iter__(self:ImageBatches)->Iterator[tuple]:
         if w is not None and len(w) < len(x): break
         yield x, w
     self._check_end(end)
-    if not end: yield self.whole().first()[:1], torch.zeros(1, dtype=torch.float64)    # nothing to do: an image that weighs nothing
+    if not end:    # nothing to do: an image that weighs nothing
+        yield self.whole().first()[:1], torch.zeros(1, dtype=torch.float64)
 
 @patch
 def _check_end(self:ImageBatches, end:int):
     "Refuse a source without images, or with more or fewer than weights."
     r, R = self.share
-    if not end and r == 0: raise ValueError('X: expected at least one image, got none; the source is empty')
+    if not end and r == 0:
+        raise ValueError('X: expected at least one image, got none; the source is '
+                         'empty')
     n = end if self.w is None else len(self.w)
     if end > n or R == 1 and end < n:
-        raise ValueError(f'sample_weight: expected one weight per image, got {n} weights for {end} images or more')
+        raise ValueError(f'sample_weight: expected one weight per image, got {n} '
+                         f'weights for {end} images or more')
 
 # %% ../../nbs/2_library/02_images.ipynb #8d9feb78
 @patch
 def __len__(self:ImageBatches)->int:
     "Number of batches; `TypeError` if the source does not tell."
-    if isinstance(self.X, IterableDataset): raise TypeError('a stream does not tell its length')
+    if isinstance(self.X, IterableDataset):
+        raise TypeError('a stream does not tell its length')
     n = math.ceil(self.n_images/self.batch_size) if self.sized else len(self.X)
     return len(range(self.share[0], n, self.share[1]))
 

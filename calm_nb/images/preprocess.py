@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from .arrays import ImageBatches, Images, images_at_a_time
 from ..models.patch import conv2d
@@ -23,7 +22,7 @@ from ..models.patch import conv2d
 def scale_to_norm(x:Tensor, # images, (N,C,H,W)
                   norm:float=9., # r; MNIST's digits have 9.2 on average with pixels in 0..1
                  )->Tensor: # (N,C,H,W); an empty image stays empty
-    "Images scaled to one length (eq. L)."
+    "Images scaled to one length (eq. 2.7.1)."
     return x*(norm/x.flatten(1).norm(dim=1).clamp(min=1e-6)).view(-1,1,1,1)
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #3baad20d
@@ -36,7 +35,8 @@ def orientation_channels(x:Tensor, # images, (N,1,H,W)
                          n:int=4, # orientations
                          sharpness:int=4, # power of the cosine
                         )->Tensor: # (N,n,H/2,W/2)
-    "Where the image has edges of each orientation, at half the resolution (eq. O)."
+    "Where the image has edges of each orientation, at half the resolution (eq. 2.7.2)."
+    from torchvision.transforms.functional import gaussian_blur    # takes seconds to load
     gx, gy = gradient(gaussian_blur(x, 7, .7))
     m = torch.hypot(gx, gy)
     angles = [math.pi*k/n for k in range(n)]
@@ -47,13 +47,13 @@ def orientation_channels(x:Tensor, # images, (N,1,H,W)
 def standardise(x:Tensor, # images or patches, (N,C,H,W)
                 eps:float=1e-8, # epsilon, in squared units of a pixel
                )->Tensor: # like `x`
-    "Images without their mean, over their softened deviation (eq. Z)."
+    "Images without their mean, over their softened deviation (eq. 2.7.3)."
     x = x - x.mean((1,2,3), keepdim=True)
     return x/(x.pow(2).mean((1,2,3), keepdim=True) + eps).sqrt()
 
 def contrast_normalise(p:Tensor, # patches, (n,C,L,L), pixels in 0..1
                        eps:float=10/255**2)->Tensor: # like `p`
-    "Patches standardised, noise left small (eq. Z)."
+    "Patches standardised, noise left small (eq. 2.7.3)."
     return standardise(p, eps)
 
 def unit_length(z:Tensor)->Tensor:
@@ -64,7 +64,7 @@ def unit_length(z:Tensor)->Tensor:
 def sphere_rows(x:Tensor, # images, (N,C,H,W), pixels in 0..1
                 eps:float=1e-4, # epsilon, in squared units of a pixel
                )->Tensor: # (N,C,H,W)
-    "Each channel of each image with its rows decorrelated over its columns (eq. R); computed in float64."
+    "Each channel of each image with its rows decorrelated over its columns (eq. 2.7.4); computed in float64."
     X = x.double()
     X = X - X.mean(3, keepdim=True)
     l, V = torch.linalg.eigh(X @ X.mT/X.shape[3])
@@ -73,7 +73,7 @@ def sphere_rows(x:Tensor, # images, (N,C,H,W), pixels in 0..1
 # %% ../../nbs/2_library/07_preprocess.ipynb #f64812a1
 @dataclass(frozen=True)
 class PatchZCA:
-    "Whitening of patches (eq. A)."
+    "Whitening of patches (eq. 2.7.5)."
     mean:Tensor # m, (C,L,M)
     W:Tensor # (Sigma + epsilon I)^(-1/2), (D,D)
 
@@ -89,12 +89,12 @@ class PatchZCA:
 
     def __call__(self, p:Tensor # (n,C,L,M)
                 )->Tensor: # (n,C,L,M)
-        "Whitened patches (eq. A)."
+        "Whitened patches (eq. 2.7.5)."
         return ((p - self.mean).flatten(1) @ self.W).view_as(p)
 
     def fold(self, filters:Tensor # mu_k, (K,C,L,M)
             )->tuple[Tensor,Tensor]: # filters (K,C,L,M) and biases (K,) for patches that are not whitened
-        "Filters and biases whose convolution with an image is that of `filters` with its whitened patches (eq. F)."
+        "Filters and biases whose convolution with an image is that of `filters` with its whitened patches (eq. 2.7.6)."
         f = (filters.flatten(1) @ self.W).view_as(filters)
         return f, -(f*self.mean).flatten(1).sum(1)
 

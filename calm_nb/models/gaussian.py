@@ -20,17 +20,21 @@ from .stationary import Mixture, groups
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #cec1740c
 def whitening(cov:Tensor, # covariances, (K,D,D)
              )->Tensor: # P_k, upper triangular, (K,D,D) float64
-    "Triangular P with cov^-1 = P P^T (eq. G1); `ValueError` if a covariance is singular."
+    """Triangular P with cov^-1 = P P^T (eq. 5.3.1); `ValueError` if a covariance is
+    singular."""
     L, bad = torch.linalg.cholesky_ex(cov.double())
     if bad.any() or not L.isfinite().all():
         k = int(bad.nonzero()[0]) if bad.any() else 0
-        raise ValueError(f'covariances: expected positive definite ones, got a singular covariance in component {k}; raise reg_covar or use fewer components')
-    return torch.linalg.solve_triangular(L, torch.eye(cov.shape[1]).to(L).expand_as(L), upper=False).mT
+        raise ValueError('covariances: expected positive definite ones, got a '
+                         f'singular covariance in component {k}; raise reg_covar '
+                         'or use fewer components')
+    return torch.linalg.solve_triangular(L,
+        torch.eye(cov.shape[1]).to(L).expand_as(L), upper=False).mT
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #32202c0c
 @dataclass(frozen=True)
 class GaussianMixture(Mixture):
-    "Gaussian components with a full or diagonal covariance each (eq. G1)."
+    "Gaussian components with a full or diagonal covariance each (eq. 5.3.1)."
     means:Tensor # mu_k, (K,D); their type is that of the products with data
     covariances:Tensor # Sigma_k, (K,D,D), or diagonals (K,D)
     log_weights:Tensor|None = None # log pi_k, (K,); uniform if not given
@@ -40,8 +44,12 @@ class GaussianMixture(Mixture):
 
     def __post_init__(self):
         (K, D), shape = self.means.shape, tuple(self.covariances.shape)
-        if shape not in ((K,D,D), (K,D)): raise ValueError(f'covariances: expected shape {(K,D,D)} or {(K,D)} for means of shape {(K,D)}, got {shape}')
-        if self.log_weights is None: object.__setattr__(self, 'log_weights', self.means.new_full((K,), -math.log(K)))
+        if shape not in ((K,D,D), (K,D)):
+            raise ValueError(f'covariances: expected shape {(K,D,D)} or {(K,D)} '
+                             f'for means of shape {(K,D)}, got {shape}')
+        if self.log_weights is None:
+            object.__setattr__(self, 'log_weights',
+                               self.means.new_full((K,), -math.log(K)))
 
     @property
     def dtype(self)->torch.dtype:
@@ -63,15 +71,21 @@ class GaussianMixture(Mixture):
 def n_free(self:GaussianMixture)->int:
     "How many numbers the model may choose."
     K, D = self.means.shape
-    return K - 1 + K*(D*(D+1)//2 if self.full else D) + (0 if self.zero_mean else K*D)
+    return K - 1 + K*(D*(D+1)//2 if self.full else D) + (0 if self.zero_mean
+        else K*D)
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #1ea2a317
 @patch
 def prepare(self:GaussianMixture, x:Tensor # (N,...)
            )->Tensor: # (N,D)
     "Samples as rows; `ValueError` names what is wrong with them."
     x = torch.as_tensor(x).flatten(1).to(self.means)
-    if x.shape[1] != self.means.shape[1]: raise ValueError(f'x: expected {self.means.shape[1]} numbers a sample, got {x.shape[1]}; the model was made for other data')
-    if not x.isfinite().all(): raise ValueError('x: expected finite numbers, got NaN or infinity; remove or fill them')
+    if x.shape[1] != self.means.shape[1]:
+        raise ValueError(f'x: expected {self.means.shape[1]} numbers a sample, '
+                         f'got {x.shape[1]}; the model was made for other data')
+    if not x.isfinite().all():
+        raise ValueError('x: expected finite numbers, got NaN or infinity; remove '
+                         'or fill them')
     return x
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #a55c74b9
@@ -79,37 +93,44 @@ def prepare(self:GaussianMixture, x:Tensor # (N,...)
 def total_variance(self:GaussianMixture)->Tensor:
     "Variance of each coordinate under the whole mixture, (D,)."
     w, mu = self.log_weights.exp().double(), self.means.double()
-    var = self.covariances.diagonal(dim1=1, dim2=2) if self.full else self.covariances
+    var = (self.covariances.diagonal(dim1=1, dim2=2) if self.full
+           else self.covariances)
     return w @ (var + mu**2) - (w @ mu)**2
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #1d0d1f08
 @patch
 def factors(self:GaussianMixture)->tuple:
-    "Order of the coordinates, P_k in that order, and the part of eq. G1 without data; computed once."
+    """Order of the coordinates, P_k in that order, and the part of eq. 5.3.1 without
+    data; computed once."""
     if not hasattr(self, '_factors'):
         order = self.total_variance.argsort(descending=True)
         P = whitening(self.covariances[:,order][:,:,order])
         const = P.diagonal(dim1=1, dim2=2).log().sum(1) - len(order)/2*math.log(2*math.pi)
-        object.__setattr__(self, '_factors', (order, P.to(self.dtype), const.to(self.dtype)))
+        object.__setattr__(self, '_factors',
+                           (order, P.to(self.dtype), const.to(self.dtype)))
     return self._factors
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #ba51a6e2
 @patch
 def log_density(self:GaussianMixture, x:Tensor # (N,D)
                )->Tensor: # (N,K)
-    "log N(x; mu_k, Sigma_k) (eq. G1)."
+    "log N(x; mu_k, Sigma_k) (eq. 5.3.1)."
     if not self.full:
         v, mu = self.covariances.to(self.dtype), self.means
-        return -.5*(x**2 @ (1/v).T - 2*x @ (mu/v).T + (mu**2/v + v.log()).sum(1) + x.shape[1]*math.log(2*math.pi))
+        return -.5*(x**2 @ (1/v).T - 2*x @ (mu/v).T + (mu**2/v + v.log()).sum(1)
+                    + x.shape[1]*math.log(2*math.pi))
     order, P, const = self.factors()
     x, mu = x[:,order], self.means[:,order]
-    return torch.stack([c - .5*((x-u) @ p).square().sum(1) for u, p, c in zip(mu, P, const)], 1)
+    return torch.stack([c - .5*((x-u) @ p).square().sum(1)
+                        for u, p, c in zip(mu, P, const)], 1)
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #2efd4a51
 @patch
 def relevant_joint(self:GaussianMixture, x:Tensor, # (N,D)
                    slack:float=60., # nats under the best that are given up
                   )->Tensor: # (N,K)
-    "`joint` with -inf where the bound of eq. G2 is `slack` under the best component."
+    """`joint` with -inf where the bound of eq. 5.3.2 is `slack` under the best
+    component."""
     D = x.shape[1]
     if not self.full or D < 128: return self.joint(x)
     order, P, const = self.factors()
@@ -130,14 +151,17 @@ def relevant_joint(self:GaussianMixture, x:Tensor, # (N,D)
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #cd9bc39d
 @patch(as_prop=True)
 def centres(self:GaussianMixture)->Tensor:
-    "Where sums of products are taken: at the means in float32, at zero in float64, which has digits to spare."
-    return torch.zeros_like(self.means) if self.dtype == torch.float64 else self.means
+    """Where sums of products are taken: at the means in float32, at zero in
+    float64, which has digits to spare."""
+    return (torch.zeros_like(self.means) if self.dtype == torch.float64
+            else self.means)
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #cb747c94
 @patch
 def moments(self:GaussianMixture, x:Tensor, # (N,D)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
-    "sum gamma_k x, and sum gamma_k x x^T or gamma_k x^2 (eq. G3)."
+    "sum gamma_k x, and sum gamma_k x x^T or gamma_k x^2 (eq. 5.3.3)."
     if not self.full: return dict(sum=gamma.T @ x, scatter=gamma.T @ x**2)
     sums, scatter = [], []
     for mu, p in zip(self.centres, gamma.T):
@@ -151,17 +175,25 @@ def moments(self:GaussianMixture, x:Tensor, # (N,D)
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #40b48a48
 @patch
 def m_step(self:GaussianMixture, stats:SufficientStats)->GaussianMixture:
-    "Weights, means and covariances of eq. G3, then pruning; a component without samples keeps its own."
+    """Weights, means and covariances of eq. 5.3.3, then pruning; a component without
+    samples keeps its own."""
     n, share = stats['counts'], stats['counts']/stats['counts'].sum()
     alive, n = n > 1e-10*stats['n'], n.clamp(min=1e-300)
-    mu = torch.zeros_like(stats['sum']) if self.zero_mean else stats['sum']/n[:,None]
-    outer, eps = (mu[:,:,None]*mu[:,None], self.reg_covar*torch.eye(mu.shape[1]).to(mu)) if self.full else (mu**2, self.reg_covar)
+    mu = (torch.zeros_like(stats['sum']) if self.zero_mean
+          else stats['sum']/n[:,None])
+    outer, eps = (mu[:,:,None]*mu[:,None],
+                  self.reg_covar*torch.eye(mu.shape[1]).to(mu)) if self.full else (mu**2, self.reg_covar)
     cov = stats['scatter']/n.view(-1, *(1,)*(outer.ndim-1)) - outer + eps
-    mu, cov = (torch.where(alive.view(-1, *(1,)*(new.ndim-1)), new, old.double()) for new, old in ((mu, self.means), (cov, self.covariances)))
+    mu, cov = (torch.where(alive.view(-1, *(1,)*(new.ndim-1)), new, old.double())
+               for new, old in ((mu, self.means), (cov, self.covariances)))
     keep = share >= self.min_weight
-    if not keep.any(): raise ValueError(f'min_weight: expected a threshold that some component reaches, got {self.min_weight} and a largest weight of {share.max():.3g}; lower it, or all are pruned')
+    if not keep.any():
+        raise ValueError('min_weight: expected a threshold that some component '
+                         f'reaches, got {self.min_weight} and a largest weight of '
+                         f'{share.max():.3g}; lower it, or all are pruned')
     weights = self.updated_log_weights(stats)[keep].log_softmax(0)
-    return replace(self, means=mu[keep].to(self.means), covariances=cov[keep], log_weights=weights)
+    return replace(self, means=mu[keep].to(self.means), covariances=cov[keep],
+                   log_weights=weights)
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #d2dd7dca
 def gaussian_start(x:Tensor, # samples, (N,...)
@@ -169,35 +201,46 @@ def gaussian_start(x:Tensor, # samples, (N,...)
                    full:bool=True, # full covariances, else diagonal ones
                    **options:float|bool, # `zero_mean`, `reg_covar`, `min_weight`
                   )->GaussianMixture:
-    "One M-step from groups of samples (eq. G3)."
+    "One M-step from groups of samples (eq. 5.3.3)."
     x = torch.as_tensor(x).flatten(1)
     x = x if x.dtype == torch.float64 else x.float()
     K, D = n_components, x.shape[1]
-    m = GaussianMixture(x.new_zeros(K, D), torch.eye(D).double().repeat(K,1,1) if full else torch.ones(K, D).double(), **options | dict(min_weight=0.))
+    m = GaussianMixture(x.new_zeros(K, D), torch.eye(D).double().repeat(K,1,1)
+                        if full else torch.ones(K, D).double(), **options
+                        | dict(min_weight=0.))
     gamma = F.one_hot(groups(m.prepare(x), K, init, seed), K).to(x)
-    start = m.m_step(SufficientStats(n=len(x), log_likelihood=0., counts=gamma.sum(0), **m.moments(x, gamma)))
+    start = m.m_step(SufficientStats(n=len(x), log_likelihood=0.,
+                                     counts=gamma.sum(0), **m.moments(x, gamma)))
     return replace(start, min_weight=options.get('min_weight', 0.))
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #61aa6fcb
 @patch
 def state(self:GaussianMixture)->dict:
     "What learning changes, as tensors."
-    return dict(means=self.means, covariances=self.covariances, log_weights=self.log_weights)
+    return dict(means=self.means, covariances=self.covariances,
+                log_weights=self.log_weights)
 
 @patch
 def with_state(self:GaussianMixture, state:dict)->GaussianMixture:
     "This model with the tensors of `state`, whatever their number of components."
     D, got = self.means.shape[1], state['means'].shape[1]
-    if D != got or state['covariances'].ndim != self.covariances.ndim: raise ValueError(f'checkpoint: expected means of {D} numbers, got {got}, or covariances of the other kind: it belongs to another model')
+    if D != got or state['covariances'].ndim != self.covariances.ndim:
+        raise ValueError(f'checkpoint: expected means of {D} numbers, got {got}, '
+                         'or covariances of the other kind: it belongs to '
+                         'another model')
     return replace(self, **{k: v.to(self.means.device) for k, v in state.items()})
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #5e02807b
 @patch
 def sample(self:GaussianMixture, n:int, generator:torch.Generator|None=None)->tuple[Tensor,Tensor]:
-    "Draw (n,D) samples and their components (eq. G1)."
-    k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
-    noise = torch.randn(n, self.means.shape[1], generator=generator, dtype=torch.float64).to(self.covariances)
-    if not self.full: return self.means[k] + (noise*self.covariances[k].sqrt()).to(self.means), k
+    "Draw (n,D) samples and their components (eq. 5.3.1)."
+    k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
+                          generator=generator)
+    noise = torch.randn(n, self.means.shape[1], generator=generator,
+                        dtype=torch.float64).to(self.covariances)
+    if not self.full:
+        return self.means[k] + (noise*self.covariances[k].sqrt()).to(self.means), k
     x = torch.empty_like(noise)
-    for i in k.unique().tolist(): x[k==i] = noise[k==i] @ torch.linalg.cholesky(self.covariances[i]).T
+    for i in k.unique().tolist():
+        x[k==i] = noise[k==i] @ torch.linalg.cholesky(self.covariances[i]).T
     return self.means[k] + x.to(self.means), k

@@ -25,30 +25,34 @@ def embed(mu:Tensor, # patch mean mu, (C,L,L)
 
 # %% ../../nbs/1_paper/01_one_patch.ipynb #62256581
 def log_normal(x:Tensor, # images, (...,C,H,W)
-               mean:Tensor=0., # mean image, broadcast against `x`
+               mean:Tensor=0., # mean image, broadcast against x
                variance:float=1., # sigma2, one variance for all pixels
               )->Tensor: # log density in nats, (...)
-    "log N(x; mean, variance I) over the last three axes (eq. N)."
+    "log N(x; mean, variance I) over the last three axes (eq. 1.1.1)."
     D = math.prod(x.shape[-3:])
-    return -(x-mean).pow(2).sum((-3,-2,-1))/(2*variance) - D/2*math.log(2*math.pi*variance)
+    square = (x - mean).pow(2).sum((-3,-2,-1))
+    return -square/(2*variance) - D/2*math.log(2*math.pi*variance)
+
+# %% ../../nbs/1_paper/01_one_patch.ipynb #ada786b8
+def conv2d(*args, **kwargs)->Tensor:
+    "torch's conv2d without TF32, which would cost tenths of a nat on CUDA."
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        return F.conv2d(*args, **kwargs)
 
 # %% ../../nbs/1_paper/01_one_patch.ipynb #1ab47e9d
-def conv2d(*args, **kwargs)->Tensor:
-    "`torch.nn.functional.conv2d` in full precision: on CUDA its TF32 would cost tenths of a nat."
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False): return F.conv2d(*args, **kwargs)
-
 def patch_score(x:Tensor, # images, (N,C,H,W)
                 filters:Tensor, # patch means mu_k, (K,C,L,L)
                 variance:float|Tensor=1., # sigma2
-               )->Tensor: # log p(x|k,u) - log N(x;0,variance I) in nats, (N,K,H',W')
-    "(<mu_k, x_u> - |mu_k|^2/2) / variance for every filter and location, as a convolution with a bias (eq. 1)."
-    return conv2d(x, filters/variance, -filters.pow(2).flatten(1).sum(1)/(2*variance))
+               )->Tensor: # log p(x|k,u) - log N(x;0,variance I), (N,K,H',W')
+    "(<mu_k, x_u> - |mu_k|^2/2)/variance, a convolution with a bias (eq. 1)."
+    bias = -filters.pow(2).flatten(1).sum(1)/(2*variance)
+    return conv2d(x, filters/variance, bias)
 
 # %% ../../nbs/1_paper/01_one_patch.ipynb #63b8ed94
 def log_posterior_location(x:Tensor, # images, (N,C,H,W)
                            mu:Tensor, # patch mean, (C,L,L)
                            variance:float=1., # sigma2
                           )->Tensor: # log p(u|x), (N,H',W')
-    "Log posterior of the location of one patch: a convolution and a log-softmax (eq. 2)."
+    "Log posterior of a patch's location: a convolution and a log-softmax (eq. 2)."
     feature_map = conv2d(x, mu[None]/variance)[:,0]
     return feature_map.flatten(1).log_softmax(1).view_as(feature_map)

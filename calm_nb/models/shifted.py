@@ -20,7 +20,7 @@ from .stationary import Mixture, StationaryMixture
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #fb71254d
 @dataclass(frozen=True)
 class ShiftedMixture(Mixture):
-    "Circulant Gaussians whose mean sits at an unknown circular shift (eq. F4)."
+    "Circulant Gaussians whose mean sits at an unknown circular shift (eq. 5.2.1)."
     means:Tensor # mu_k, (K,C,H,W)
     noise:StationaryMixture # spectra S_k about the mean; its weights are the mixture's
     chunk = 256
@@ -38,21 +38,23 @@ class ShiftedMixture(Mixture):
     def prepare(self, x:Tensor # images, (N,C,H,W)
                )->Tensor:
         "Transforms of images, (N,C,H,W//2+1)."
-        return torch.fft.rfft2(as_images(x, channels=self.means.shape[1], size=self.noise.size).to(self.means), norm='ortho')
+        return torch.fft.rfft2(as_images(x, channels=self.means.shape[1],
+            size=self.noise.size).to(self.means), norm='ortho')
 
     def log_density(self, f:Tensor # transforms, (N,C,H,W//2+1)
                    )->Tensor:
-        "log p(x|k) over all shifts, (N,K) in nats (eq. F4)."
+        "log p(x|k) over all shifts, (N,K) in nats (eq. 5.2.1)."
         return self.by_shift(f).flatten(2).logsumexp(2)
 
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #838725fe
 @patch
 def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1)
             )->Tensor: # (N,K,H,W)
-    "log p(x,u|k) for every shift u (eq. F4)."
+    "log p(x,u|k) for every shift u (eq. 5.2.1)."
     m, n = torch.fft.rfft2(self.means, norm='ortho'), self.noise
     white = (m*(n.counts > 0)/n.spectra).conj()
-    cross = math.prod(n.size)**.5*torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
+    cross = math.prod(n.size)**.5*torch.fft.irfft2((f[:,None]*white).sum(2),
+        s=n.size, norm='ortho')
     own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2 + math.log(math.prod(n.size))
     return cross + (n.log_density(f.abs()**2) - own)[:,:,None,None]
 
@@ -61,28 +63,37 @@ def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1
 def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
-    "Transforms of the aligned sums, and power sums (eq. F5)."
+    "Transforms of the aligned sums, and power sums (eq. 5.2.2)."
     q = self.by_shift(f).flatten(2).softmax(2).view(len(f), -1, *self.noise.size)
-    aligned = torch.einsum('nk,nkhw,nchw->kchw', gamma.to(f), torch.fft.rfft2(q).conj(), f)
-    return dict(aligned=torch.view_as_real(aligned.contiguous()), **self.noise.moments(f.abs()**2, gamma))
+    aligned = torch.einsum('nk,nkhw,nchw->kchw', gamma.to(f),
+                           torch.fft.rfft2(q).conj(), f)
+    return dict(aligned=torch.view_as_real(aligned.contiguous()),
+                **self.noise.moments(f.abs()**2, gamma))
 
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #495aaa5d
 @patch
 def m_step(self:ShiftedMixture, stats:SufficientStats)->ShiftedMixture:
-    "Means of aligned patches, and the power that is left (eq. F5)."
-    den, n = stats['counts'][:,None,None,None].clamp(min=1e-10*stats['n']), self.noise
+    "Means of aligned patches, and the power that is left (eq. 5.2.2)."
+    den, n = (stats['counts'][:,None,None,None].clamp(min=1e-10*stats['n']),
+              self.noise)
     mean = torch.view_as_complex(stats['aligned'])/den
     left = stats['power']/den - mean.abs()**2
-    new = replace(n, spectra=left.clamp(min=n.floor).to(n.spectra), log_weights=self.updated_log_weights(stats))
-    return replace(self, means=torch.fft.irfft2(mean, s=n.size, norm='ortho').to(self.means), noise=new)
+    new = replace(n, spectra=left.clamp(min=n.floor).to(n.spectra),
+                  log_weights=self.updated_log_weights(stats))
+    return replace(self,
+                   means=torch.fft.irfft2(mean, s=n.size, norm='ortho').to(self.means),
+                   noise=new)
 
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #4593ec36
 def shifted_start(x:Tensor, # images, (N,C,H,W)
                   stationary:StationaryMixture, # gives groups and spectra
                  )->ShiftedMixture:
-    "Each mean starts as the image that its component claims most firmly, at half height."
+    """Each mean starts as the image that its component claims most firmly, at half
+    height."""
     best = stationary.log_joint(x).log_softmax(1).argmax(0)
     return ShiftedMixture(x[best].to(stationary.spectra)/2, stationary)
 
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #22bd8b2d
 @patch
 def state(self:ShiftedMixture)->dict:
     "What learning changes, as tensors."
@@ -91,10 +102,13 @@ def state(self:ShiftedMixture)->dict:
 @patch
 def with_state(self:ShiftedMixture, state:dict)->ShiftedMixture:
     "This model with the tensors of `state`."
-    return replace(self, means=state['means'].to(self.means.device), noise=self.noise.with_state({k: state[k] for k in ('spectra', 'log_weights')}))
+    return replace(self, means=state['means'].to(self.means.device),
+                   noise=self.noise.with_state({k: state[k]
+                       for k in ('spectra', 'log_weights')}))
 
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #14720353
 def upright(means:Tensor # (K,C,H,W)
            )->Tensor:
     "The same means up to a circular shift: emptiest row and column first."
-    return torch.stack([m.roll((-m.sum((0,2)).argmin().item(), -m.sum((0,1)).argmin().item()), (1,2)) for m in means])
+    return torch.stack([m.roll((-m.sum((0,2)).argmin().item(),
+                                -m.sum((0,1)).argmin().item()), (1,2)) for m in means])

@@ -17,11 +17,14 @@ from ..em.driver import fit_em
 # %% ../../nbs/5_second_system/04_stacks.ipynb #0361bd62
 def component_scores(model:object, x:Tensor # images or features
                     )->Tensor: # (N,K)
-    "log pi_k p(x|k) of any model, up to a number per image for those that only know scores: `PatchMixture`, and anything with `transform`."
+    """log pi_k p(x|k) of any model, up to a number per image for those that only
+    know scores: `PatchMixture`, and anything with `transform`."""
     if hasattr(model, 'log_joint'): return model.log_joint(x)
-    if hasattr(model, 'score') and hasattr(model, 'locations'): return model.score(x.to(model.filters)).flatten(2).logsumexp(2)
+    if hasattr(model, 'score') and hasattr(model, 'locations'):
+        return model.score(x.to(model.filters)).flatten(2).logsumexp(2)
     if hasattr(model, 'transform'): return torch.as_tensor(model.transform(x))
-    raise ValueError(f'layer: expected a model with log_joint, score or transform, got {type(model).__name__}')
+    raise ValueError('layer: expected a model with log_joint, score or '
+                     f'transform, got {type(model).__name__}')
 
 # %% ../../nbs/5_second_system/04_stacks.ipynb #e444b143
 def feed(scores:Tensor, # (N,K)
@@ -31,8 +34,10 @@ def feed(scores:Tensor, # (N,K)
     s = scores.double()
     if how == 'log': return s
     if how == 'posterior': return s.softmax(1)
-    if how == 'standardised': return (s - s.mean(1, keepdim=True))/s.std(1, keepdim=True, correction=0).clamp(min=1e-12)
-    raise ValueError(f"feed: expected 'log', 'standardised' or 'posterior', got {how!r}")
+    if how == 'standardised':
+        return (s - s.mean(1, keepdim=True))/s.std(1, keepdim=True, correction=0).clamp(min=1e-12)
+    raise ValueError("feed: expected 'log', 'standardised' or 'posterior', got "
+                     f"{how!r}")
 
 # %% ../../nbs/5_second_system/04_stacks.ipynb #ae5d8486
 @dataclass(frozen=True)
@@ -42,11 +47,19 @@ class Stack:
     feeds:tuple # how layer i hands on to layer i+1, one fewer than layers
 
     def __post_init__(self):
-        if len(self.feeds) != len(self.layers)-1: raise ValueError(f'feeds: expected {len(self.layers)-1} for {len(self.layers)} layers, got {len(self.feeds)}; one between each two layers')
+        if len(self.feeds) != len(self.layers)-1:
+            raise ValueError(f'feeds: expected {len(self.layers)-1} for '
+                             f'{len(self.layers)} layers, got {len(self.feeds)}; '
+                             'one between each two layers')
         for i, (a, b) in enumerate(zip(self.layers, self.layers[1:])):
-            n, want = n_outputs(a), getattr(getattr(b, 'means', None), 'shape', (None,None))[1]
-            if n and want and n != want: raise ValueError(f'layers: expected layer {i+1} to take {n} numbers, got one that takes {want}; learn it on the output of layer {i}')
+            n, want = n_outputs(a), getattr(getattr(b, 'means', None), 'shape',
+                (None,None))[1]
+            if n and want and n != want:
+                raise ValueError(f'layers: expected layer {i+1} to take {n} '
+                                 f'numbers, got one that takes {want}; learn it '
+                                 f'on the output of layer {i}')
 
+# %% ../../nbs/5_second_system/04_stacks.ipynb #856d40be
 def n_outputs(model:object)->int|None:
     "How many components a model has, if it says."
     w = getattr(model, 'log_weights', None)
@@ -57,9 +70,11 @@ def n_outputs(model:object)->int|None:
 def inputs(self:Stack, x:Tensor, # images, (N,C,H,W)
            depth:int)->Tensor:
     "What layer `depth` sees of images."
-    for m, how in zip(self.layers[:depth], self.feeds): x = feed(component_scores(m, x), how)
+    for m, how in zip(self.layers[:depth], self.feeds):
+        x = feed(component_scores(m, x), how)
     return x
 
+# %% ../../nbs/5_second_system/04_stacks.ipynb #e3f7a3c1
 @patch
 def posterior(self:Stack, x:Tensor, # images, (N,C,H,W)
               depth:int=-1)->Tensor:
@@ -76,7 +91,10 @@ def fit_stack(x:Tensor, # images
     "Greedy learning: each layer is run to its end before the next one starts."
     layers, runs = [], []
     for start, how in zip(starts, (*feeds, None)):
-        run = None if not callable(start) else fit_em(start(x), [(b, None) for b in x.split(batch_size)], **options)
+        run = None if not callable(start) else fit_em(start(x),
+            [(b, None) for b in x.split(batch_size)], **options)
         layers.append(run.model if run else start); runs.append(run)
-        if how: x = torch.cat([feed(component_scores(layers[-1], b), how) for b in x.split(batch_size)])
+        if how:
+            x = torch.cat([feed(component_scores(layers[-1], b), how)
+                           for b in x.split(batch_size)])
     return Stack(tuple(layers), tuple(feeds)), runs

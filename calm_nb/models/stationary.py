@@ -23,7 +23,8 @@ from .mixture import normalise_
 def half_counts(height:int, width:int, # size of the patches
                 dc:bool=True, # whether frequency zero is part of the density
                )->Tensor: # (H,W//2+1) float64
-    "How often each coefficient of the half plane occurs in the whole plane (eq. F1)."
+    """How often each coefficient of the half plane occurs in the whole plane (eq.
+    F1)."""
     n = torch.full((height, width//2+1), 2., dtype=torch.float64)
     n[:,0] = 1
     if width % 2 == 0: n[:,-1] = 1
@@ -32,22 +33,24 @@ def half_counts(height:int, width:int, # size of the patches
 
 def power(x:Tensor # patches, (N,C,H,W)
          )->Tensor: # (N,C,H,W//2+1)
-    "|x_f|^2, the power of every Fourier coefficient in the half plane (eq. F1)."
+    "|x_f|^2, the power of every Fourier coefficient in the half plane (eq. 5.1.1)."
     return torch.view_as_real(torch.fft.rfft2(x, norm='ortho')).square().sum(-1)
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #af83196f
 class Mixture:
-    "Bayes' rule over components whose `log_density` and `moments` a subclass brings."
+    """Bayes' rule over components whose `log_density` and `moments` a subclass
+    brings."""
     chunk, beta = 4096, 1.
 
     def joint(self, f:Tensor # prepared images
              )->Tensor:
-        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. F2)."
+        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. 5.1.2)."
         return self.log_density(f) + self.log_weights.to(self.dtype)
 
     def relevant_joint(self, f:Tensor # prepared images
                       )->Tensor:
-        "`joint`, where a model may put -inf for components too unlikely to change any digit of a sum."
+        """`joint`, where a model may put -inf for components too unlikely to change
+        any digit of a sum."""
         return self.joint(f)
 
     def log_joint(self, x:Tensor # images, (N,C,H,W)
@@ -70,11 +73,13 @@ class Mixture:
 def chunk_stats(self:Mixture, f:Tensor, # prepared images
                 w:Tensor # weights, (N,)
                )->SufficientStats:
-    "The sums over a few prepared images (eq. F2)."
+    "The sums over a few prepared images (eq. 5.1.2)."
     gamma, log_z = normalise_(self.beta*self.relevant_joint(f), (1,))
     w = w.to(gamma.device).double()
     gamma *= w.to(gamma)[:,None]
-    return SufficientStats(n=w.sum(), log_likelihood=(w*log_z.double()).sum()/self.beta, counts=gamma.double().sum(0), **self.moments(f, gamma))
+    return SufficientStats(n=w.sum(),
+                           log_likelihood=(w*log_z.double()).sum()/self.beta,
+                           counts=gamma.double().sum(0), **self.moments(f, gamma))
 
 @patch
 def e_step(self:Mixture, x:Tensor, # images
@@ -82,7 +87,8 @@ def e_step(self:Mixture, x:Tensor, # images
           )->SufficientStats:
     "Responsibilities of all images, reduced to sums."
     f, w = self.prepare(x), torch.ones(len(x)) if w is None else w
-    return sum(self.chunk_stats(a, b) for a, b in zip(f.split(self.chunk), w.split(self.chunk)))
+    return sum(self.chunk_stats(a, b)
+               for a, b in zip(f.split(self.chunk), w.split(self.chunk)))
 
 @patch
 def updated_log_weights(self:Mixture, stats:SufficientStats)->Tensor:
@@ -92,7 +98,8 @@ def updated_log_weights(self:Mixture, stats:SufficientStats)->Tensor:
 # %% ../../nbs/5_second_system/01_stationary.ipynb #792ddfbc
 @dataclass(frozen=True)
 class StationaryMixture(Mixture):
-    "Zero-mean Gaussians with circulant covariance: component k is its power spectrum S_k."
+    """Zero-mean Gaussians with circulant covariance: component k is its power
+    spectrum S_k."""
     spectra:Tensor # S_k over the half plane, (K,C,H,W//2+1), variance of a Fourier coefficient
     width:int # W: the half plane does not say whether it is odd
     log_weights:Tensor|None = None # log pi_k, (K,); uniform if not given
@@ -102,9 +109,15 @@ class StationaryMixture(Mixture):
 
     def __post_init__(self):
         K, s = len(self.spectra), self.spectra
-        if s.ndim != 4 or s.shape[3] != self.width//2+1: raise ValueError(f'spectra: expected shape (K,C,H,{self.width//2+1}) for a width of {self.width}, got {tuple(s.shape)}; give the half plane of rfft2')
-        if not (s.isfinite() & (s > 0)).all(): raise ValueError(f'spectra: expected positive numbers, got a smallest one of {s.min().item()}; raise the floor')
-        if self.log_weights is None: object.__setattr__(self, 'log_weights', s.new_full((K,), -math.log(K)))
+        if s.ndim != 4 or s.shape[3] != self.width//2+1:
+            raise ValueError(f'spectra: expected shape (K,C,H,{self.width//2+1}) '
+                             f'for a width of {self.width}, got {tuple(s.shape)}; '
+                             'give the half plane of rfft2')
+        if not (s.isfinite() & (s > 0)).all():
+            raise ValueError('spectra: expected positive numbers, got a smallest '
+                             f'one of {s.min().item()}; raise the floor')
+        if self.log_weights is None:
+            object.__setattr__(self, 'log_weights', s.new_full((K,), -math.log(K)))
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #37234692
 @patch(as_prop=True)
@@ -137,24 +150,29 @@ def prepare(self:StationaryMixture, x:Tensor # patches, (N,C,H,W)
 @patch
 def log_density(self:StationaryMixture, p:Tensor # power spectra, (N,C,H,W//2+1)
                )->Tensor: # log p(x|k), (N,K)
-    "-(<|x|^2, 1/S_k> + sum log S_k + D log 2 pi)/2, a product of power spectra with inverse spectra (eq. F1)."
+    """-(<|x|^2, 1/S_k> + sum log S_k + D log 2 pi)/2, a product of power spectra
+    with inverse spectra (eq. 5.1.1)."""
     log_det = (self.counts*self.spectra.log()).flatten(1).sum(1)
-    return -.5*(p.flatten(1) @ (self.counts/self.spectra).flatten(1).T + log_det + self.n_dims*math.log(2*math.pi))
+    return -.5*(p.flatten(1) @ (self.counts/self.spectra).flatten(1).T + log_det
+                + self.n_dims*math.log(2*math.pi))
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #659e016e
 @patch
 def moments(self:StationaryMixture, p:Tensor, # power spectra, (N,C,H,W//2+1)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
-    "sum over patches of gamma_k |x_f|^2, the numerator of eq. F3."
+    "sum over patches of gamma_k |x_f|^2, the numerator of eq. 5.1.3."
     return dict(power=(gamma.T @ p.flatten(1)).view_as(self.spectra))
 
 @patch
 def m_step(self:StationaryMixture, stats:SufficientStats)->StationaryMixture:
-    "Posterior-weighted mean power spectra, not under the floor (eq. F3); a component without patches keeps its own."
+    """Posterior-weighted mean power spectra, not under the floor (eq. 5.1.3); a
+    component without patches keeps its own."""
     den = stats['counts'][:,None,None,None]
-    s = torch.where(den > 1e-10*stats['n'], stats['power']/den.clamp(min=1e-300), self.spectra.double()).clamp(min=self.floor)
-    return replace(self, spectra=s.to(self.spectra), log_weights=self.updated_log_weights(stats))
+    s = torch.where(den > 1e-10*stats['n'], stats['power']/den.clamp(min=1e-300),
+                    self.spectra.double()).clamp(min=self.floor)
+    return replace(self, spectra=s.to(self.spectra),
+                   log_weights=self.updated_log_weights(stats))
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #5948029d
 @patch
@@ -166,7 +184,9 @@ def state(self:StationaryMixture)->dict:
 def with_state(self:StationaryMixture, state:dict)->StationaryMixture:
     "This model with the tensors of `state`."
     shape, got = tuple(self.spectra.shape), tuple(state['spectra'].shape)
-    if shape != got: raise ValueError(f'checkpoint: expected spectra of shape {shape}, got {got}: it belongs to another model; choose another file')
+    if shape != got:
+        raise ValueError(f'checkpoint: expected spectra of shape {shape}, got '
+                         f'{got}: it belongs to another model; choose another file')
     return replace(self, **{k: v.to(self.spectra.device) for k, v in state.items()})
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #4479daf5
@@ -176,9 +196,15 @@ def groups(f:Tensor, # features, (N,F)
            seed:int, n_fit:int=20000, # k-means looks at so many rows
           )->Tensor: # group of each row, (N,)
     "A seeded division of rows into `n` groups."
-    if len(f) < n: raise ValueError(f'n_components: expected at most as many components as samples, got {n} components for {len(f)} samples; ask for fewer')
-    if init == 'random': return torch.randint(n, (len(f),), generator=torch.Generator().manual_seed(seed))
-    if init != 'kmeans': raise ValueError(f"init: expected 'kmeans' or 'random', got {init!r}")
+    if len(f) < n:
+        raise ValueError('n_components: expected at most as many components as '
+                         f'samples, got {n} components for {len(f)} samples; ask '
+                         'for fewer')
+    if init == 'random':
+        return torch.randint(n, (len(f),),
+                             generator=torch.Generator().manual_seed(seed))
+    if init != 'kmeans':
+        raise ValueError(f"init: expected 'kmeans' or 'random', got {init!r}")
     from sklearn.cluster import MiniBatchKMeans
     f = f.float().cpu().numpy()
     km = MiniBatchKMeans(n, n_init=3, random_state=seed).fit(f[np.random.default_rng(seed).permutation(len(f))[:n_fit]])
@@ -189,31 +215,41 @@ def stationary_start(x:Tensor, # patches, (N,C,H,W)
                      n_components:int, init:str='kmeans', seed:int=0,
                      dc:bool=True, # False for patches whose mean was taken out
                     )->StationaryMixture:
-    "Components from groups of patches, each with the mean power spectrum of its group (eq. F3)."
+    """Components from groups of patches, each with the mean power spectrum of its
+    group (eq. 5.1.3)."""
     x = as_images(x)
     p, W = power(x), x.shape[3]
     scale = (p*half_counts(*x.shape[2:], dc).to(p)).mean().item()
-    if not scale > 1e-12: raise ValueError('x: expected patches that vary, got constant ones only; lower the threshold that discards flat patches or look at the images')
+    if not scale > 1e-12:
+        raise ValueError('x: expected patches that vary, got constant ones only; '
+                         'lower the threshold that discards flat patches or look '
+                         'at the images')
     label = groups((p + 1e-3*scale).log().flatten(1), n_components, init, seed)
-    m = StationaryMixture(p.mean(0, keepdim=True).clamp(min=1e-6*scale).repeat(n_components,1,1,1), W, dc=dc, floor=1e-6*scale)
+    m = StationaryMixture(p.mean(0, keepdim=True).clamp(min=1e-6*scale).repeat(n_components,1,1,1),
+                          W, dc=dc, floor=1e-6*scale)
     gamma = torch.nn.functional.one_hot(label, n_components).to(p)
-    return m.m_step(SufficientStats(n=len(x), log_likelihood=0., counts=gamma.sum(0), **m.moments(p, gamma)))
+    return m.m_step(SufficientStats(n=len(x), log_likelihood=0.,
+                                    counts=gamma.sum(0), **m.moments(p, gamma)))
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #25283a27
 @patch
 def sample(self:StationaryMixture, n:int, # number of patches
            generator:torch.Generator|None=None,
           )->tuple[Tensor,Tensor]: # patches (n,C,H,W), component (n,)
-    "White noise filtered by the amplitude spectrum of a component (eq. F1)."
-    k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
-    noise = torch.randn(n, self.spectra.shape[1], *self.size, generator=generator, dtype=self.dtype).to(self.spectra)
+    "White noise filtered by the amplitude spectrum of a component (eq. 5.1.1)."
+    k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
+                          generator=generator)
+    noise = torch.randn(n, self.spectra.shape[1], *self.size, generator=generator,
+                        dtype=self.dtype).to(self.spectra)
     amplitude = self.spectra[k].sqrt()*(self.counts > 0)
-    return torch.fft.irfft2(torch.fft.rfft2(noise, norm='ortho')*amplitude, s=self.size, norm='ortho'), k
+    return torch.fft.irfft2(torch.fft.rfft2(noise, norm='ortho')*amplitude,
+                            s=self.size, norm='ortho'), k
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #cac9aec4
 @patch
 def filters(self:StationaryMixture)->Tensor: # (K,C,H,W), frequency zero in the middle
-    "Whitening filters 1/sqrt(S_k) over the whole plane, as pictures; without frequency zero its place shows its neighbour."
+    """Whitening filters 1/sqrt(S_k) over the whole plane, as pictures; without
+    frequency zero its place shows its neighbour."""
     s = self.spectra.clone()
     if not self.dc: s[...,0,0] = s[...,0,1]
     f = torch.fft.fft2(torch.fft.irfft2(s, s=self.size)).real.clamp(min=self.floor).rsqrt()
@@ -236,15 +272,19 @@ def show_components(axs:np.ndarray, # matplotlib axes, one row a component
     for k, row in enumerate(axs):
         for ax in row: ax.axis('off')
         own = posterior[:,k].topk(n)
-        for ax, i, p in zip(row, own.indices.tolist(), own.values): ax.imshow(x[i,0], cmap='gray')
+        for ax, i, p in zip(row, own.indices.tolist(), own.values):
+            ax.imshow(x[i,0], cmap='gray')
         if pictures is not None: row[-1].imshow(pictures[k].log(), cmap='magma')
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #0bfd70a1
 def phase_scrambled(x:Tensor, # patches, (N,C,H,W)
                     generator:torch.Generator|None=None,
                    )->Tensor:
-    "The same amplitudes with the phases of white noise (eq. F1 cannot tell the difference)."
+    """The same amplitudes with the phases of white noise (eq. 5.1.1 cannot tell the
+    difference)."""
     f = torch.fft.rfft2(x, norm='ortho')
-    noise = torch.fft.rfft2(torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x), norm='ortho')
+    noise = torch.fft.rfft2(torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x),
+                            norm='ortho')
     noise[...,0,0] = f[...,0,0]                 # keeps the mean, sign included
-    return torch.fft.irfft2(f.abs()*torch.exp(1j*noise.angle()), s=x.shape[-2:], norm='ortho')
+    return torch.fft.irfft2(f.abs()*torch.exp(1j*noise.angle()), s=x.shape[-2:],
+                            norm='ortho')

@@ -23,13 +23,16 @@ def tiles(x:Tensor, # images, (N,C,H,W)
          )->Tensor: # (N,J,C,size,size)
     "Images cut into squares, row by row."
     N, C, H, W = x.shape
-    if H % size or W % size: raise ValueError(f'tile: expected a side that divides {H} and {W}, got {size}; pad or crop the images')
+    if H % size or W % size:
+        raise ValueError(f'tile: expected a side that divides {H} and {W}, got '
+                         f'{size}; pad or crop the images')
     return x.unfold(2, size, size).unfold(3, size, size).permute(0,2,3,1,4,5).flatten(1,2)
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #7206e408
 @dataclass(frozen=True)
 class HierarchicalMixture(Mixture):
-    "An upper component sets, tile by tile, the weights of a lower mixture (eq. H1)."
+    """An upper component sets, tile by tile, the weights of a lower mixture (eq.
+    H1)."""
     lower:Mixture # p(x_j|k); its own weights are not used
     log_parts:Tensor # log w_zjk, (M,J,K)
     log_weights:Tensor # log pi_z, (M,)
@@ -52,16 +55,19 @@ class HierarchicalMixture(Mixture):
 @patch
 def parts(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
          )->tuple[Tensor,Tensor,Tensor]:
-    "p(x_j|k) relative to the best k, the logarithm of that best, and sum_k w_zjk p(x_j|k): (N,J,K), (N,J), (N,J,M) (eq. H1)."
+    """p(x_j|k) relative to the best k, the logarithm of that best, and sum_k w_zjk
+    p(x_j|k): (N,J,K), (N,J), (N,J,M) (eq. 5.5.1)."""
     l = self.lower.log_density(f.flatten(0,1)).unflatten(0, f.shape[:2])
     top = l.amax(2)
     e = (l - top[...,None]).exp()
-    return e, top, torch.einsum('njk,zjk->njz', e, self.log_parts.exp().to(e)).clamp(min=torch.finfo(e.dtype).tiny)
+    return (e, top,
+            torch.einsum('njk,zjk->njz', e, self.log_parts.exp().to(e)).clamp(min=torch.finfo(e.dtype).tiny))
 
+# %% ../../nbs/5_second_system/05_tiles.ipynb #d30f7299
 @patch
 def log_density(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
                )->Tensor: # (N,M)
-    "sum_j log sum_k w_zjk p(x_j|k) (eq. H1)."
+    "sum_j log sum_k w_zjk p(x_j|k) (eq. 5.5.1)."
     _, top, mix = self.parts(f)
     return mix.log().sum(1) + top.sum(1, keepdim=True)
 
@@ -70,22 +76,27 @@ def log_density(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
 def moments(self:HierarchicalMixture, f:Tensor, # prepared tiles, (N,T,...)
             gamma:Tensor # responsibilities, (N,M)
            )->dict:
-    "Counts of (z, j, k), and the lower mixture's sums under responsibilities that the upper layer has shaped (eq. H2)."
+    """Counts of (z, j, k), and the lower mixture's sums under responsibilities that
+    the upper layer has shaped (eq. 5.5.2)."""
     (e, _, mix), w = self.parts(f), self.log_parts.exp().to(gamma)
     share = gamma[:,None]/mix
     used = w*torch.einsum('njz,njk->zjk', share, e)
     if not self.learn_lower: return dict(used=used)
     r = (e*torch.einsum('njz,zjk->njk', share, w)).flatten(0,1)
-    return dict(used=used, lower_counts=r.double().sum(0), **{f'lower_{k}': v for k, v in self.lower.moments(f.flatten(0,1), r).items()})
+    return dict(used=used, lower_counts=r.double().sum(0), **{f'lower_{k}': v
+        for k, v in self.lower.moments(f.flatten(0,1), r).items()})
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #2cc2e0e7
 @patch
 def m_step(self:HierarchicalMixture, stats:SufficientStats)->HierarchicalMixture:
-    "Weights of both layers, and the lower mixture's own M-step (eq. H2)."
+    "Weights of both layers, and the lower mixture's own M-step (eq. 5.5.2)."
     used = stats['used'] + 1e-12*stats['n']
     lower = {k[6:]: v for k, v in stats.items() if k.startswith('lower_')}
-    lower = self.lower.m_step(SufficientStats(n=stats['n'], log_likelihood=0., **lower)) if lower else self.lower
-    return replace(self, lower=lower, log_parts=(used/used.sum(2, keepdim=True)).log().to(self.log_parts), log_weights=self.updated_log_weights(stats))
+    lower = self.lower.m_step(SufficientStats(n=stats['n'], log_likelihood=0.,
+        **lower)) if lower else self.lower
+    return replace(self, lower=lower,
+                   log_parts=(used/used.sum(2, keepdim=True)).log().to(self.log_parts),
+                   log_weights=self.updated_log_weights(stats))
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #859dcc25
 def hierarchical_start(x:Tensor, # images, (N,C,H,W)
@@ -93,33 +104,41 @@ def hierarchical_start(x:Tensor, # images, (N,C,H,W)
                        n_components:int, # M, of the upper layer
                        tile:int, init:str='kmeans', seed:int=0,
                       )->HierarchicalMixture:
-    "Upper weights from groups of images: mean posteriors of the lower layer, tile by tile (eq. H2)."
+    """Upper weights from groups of images: mean posteriors of the lower layer, tile
+    by tile (eq. 5.5.2)."""
     t = tiles(as_images(x), tile)
-    p = torch.cat([lower.posterior(c.flatten(0,1)).unflatten(0, c.shape[:2]) for c in t.split(1024)])
+    p = torch.cat([lower.posterior(c.flatten(0,1)).unflatten(0, c.shape[:2])
+                   for c in t.split(1024)])
     label = F.one_hot(groups(p.flatten(1), n_components, init, seed), n_components).to(p)
     w = torch.einsum('nz,njk->zjk', label, p) + .01*p.sum(0)/len(p)
-    return HierarchicalMixture(lower, (w/w.sum(2, keepdim=True)).log(), (label.sum(0)/len(x)).clamp(min=1e-30).log(), tile)
+    return HierarchicalMixture(lower, (w/w.sum(2, keepdim=True)).log(),
+                               (label.sum(0)/len(x)).clamp(min=1e-30).log(), tile)
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #6f073382
 @patch
 def state(self:HierarchicalMixture)->dict:
     "What learning changes, as tensors."
-    return dict(log_parts=self.log_parts, log_weights=self.log_weights, **{f'lower_{k}': v for k, v in self.lower.state().items()})
+    return dict(log_parts=self.log_parts, log_weights=self.log_weights,
+                **{f'lower_{k}': v for k, v in self.lower.state().items()})
 
 @patch
 def with_state(self:HierarchicalMixture, state:dict)->HierarchicalMixture:
     "This model with the tensors of `state`."
-    lower = self.lower.with_state({k[6:]: v for k, v in state.items() if k.startswith('lower_')})
-    return replace(self, lower=lower, log_parts=state['log_parts'], log_weights=state['log_weights'])
+    lower = self.lower.with_state({k[6:]: v for k, v in state.items()
+                                   if k.startswith('lower_')})
+    return replace(self, lower=lower, log_parts=state['log_parts'],
+                   log_weights=state['log_weights'])
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #ee5e584a
 @patch
 def sample(self:HierarchicalMixture, n:int, side:int, # number of images, tiles a row
            generator:torch.Generator|None=None)->tuple[Tensor,Tensor]: # images (n,C,H,W), upper component
-    "Draw z, then a lower component for each tile, then its pixels (eq. H1)."
-    z = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
+    "Draw z, then a lower component for each tile, then its pixels (eq. 5.5.1)."
+    z = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
+                          generator=generator)
     parts, J = self.log_parts.exp().cpu()[z].flatten(0,1), self.log_parts.shape[1]
     k = torch.multinomial(parts, 1, generator=generator)[:,0]
-    t = torch.stack([replace(self.lower, log_weights=F.one_hot(i, parts.shape[1]).double().log()).sample(1, generator)[0][0] for i in k])
+    t = torch.stack([replace(self.lower, log_weights=F.one_hot(i, parts.shape[1]).double().log()).sample(1, generator)[0][0]
+                     for i in k])
     t = t.reshape(n, side, J//side, -1, self.tile, self.tile)
     return t.permute(0,3,1,4,2,5).flatten(4,5).flatten(2,3), z
