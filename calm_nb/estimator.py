@@ -233,9 +233,10 @@ def _fingerprint(batches:ImageBatches, ordered:bool=False
             code += (n if ordered else 1)*int.from_bytes(one, 'big')
     return n, code % 2**53
 
-# %% ../nbs/2_library/18_estimator.ipynb #dd938a93
+# %% ../nbs/2_library/18_estimator.ipynb #b2710319
 @patch
-def _identity(self:CALM, mine:ImageBatches, group:SingleProcess, choice:Choice)->dict:
+def _identity(self:CALM, mine:ImageBatches, group:SingleProcess,
+              choice:Choice)->dict:
     "What a checkpoint must agree with beside the model's settings."
     seed, ordered = self.random_state, choice.algorithm != 'batch'
     n, code = map(group.total, _fingerprint(mine, ordered))
@@ -256,7 +257,7 @@ def _checkpoints(self:CALM)->list: # of files or None
     if self.n_init == 1: return [c and Path(c)]
     return [c and Path(f'{c}.{i}') for i in range(self.n_init)]
 
-# %% ../nbs/2_library/18_estimator.ipynb #0bbf45eb
+# %% ../nbs/2_library/18_estimator.ipynb #265a3a51
 @patch
 def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choice:
     "The algorithm asked for, or the one that suits images like the batch `x`."
@@ -268,7 +269,8 @@ def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choic
     return choose_algorithm(X, self.n_filters, operations, w, world_size, size)
 
 @patch
-def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice, share:tuple[int,int],
+def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice,
+              share:tuple[int,int],
               checks:dict)->ImageBatches:
     "The batches of EM, in random order where the choice says so."
     n = choice.batch_size
