@@ -233,7 +233,7 @@ def _fingerprint(batches:ImageBatches, ordered:bool=False
             code += (n if ordered else 1)*int.from_bytes(one, 'big')
     return n, code % 2**53
 
-# %% ../nbs/2_library/18_estimator.ipynb #0849a7a4
+# %% ../nbs/2_library/18_estimator.ipynb #b2710319
 @patch
 def _identity(self:CALM, mine:ImageBatches, group:SingleProcess,
               choice:Choice)->dict:
@@ -257,32 +257,34 @@ def _checkpoints(self:CALM)->list: # of files or None
     if self.n_init == 1: return [c and Path(c)]
     return [c and Path(f'{c}.{i}') for i in range(self.n_init)]
 
-# %% ../nbs/2_library/18_estimator.ipynb #7ab08c30
+# %% ../nbs/2_library/18_estimator.ipynb #265a3a51
 @patch
 def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choice:
     "The algorithm asked for, or the one that suits images like the batch `x`."
     if self.algorithm != 'auto': return Choice(self.algorithm, 'as asked for')
-    (C, H, W), L, border = x.shape[1:], self.patch_size, 2*self.padding + 1
-    operations = 4*self.n_filters*C*L*L*(H + border - L)*(W + border - L)
+    (C, H, W), L = x.shape[1:], self.patch_size
+    B = 2*self.padding - L + 1
+    operations = 4*self.n_filters*C*L*L*(H + B)*(W + B)
     size = None if self.batch_size == 'auto' else self.batch_size
     return choose_algorithm(X, self.n_filters, operations, w, world_size, size)
 
 @patch
 def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice,
-              share:tuple[int,int], like:dict)->ImageBatches:
+              share:tuple[int,int],
+              checks:dict)->ImageBatches:
     "The batches of EM, in random order where the choice says so."
-    if choice.batch_size is None: return self._batches(X, w, share, **like)
-    order = random_order(len(X), choice.batch_size)
-    least = max(1, self.patch_size - 2*self.padding)
-    return ImageBatches(shuffled(X, order), choice.batch_size,
-                        None if w is None else w[order], min_size=least, **like)
+    n = choice.batch_size
+    if n is None: return self._batches(X, w, share, **checks)
+    order, least = random_order(len(X), n), max(1, self.patch_size - 2*self.padding)
+    return ImageBatches(shuffled(X, order), n, None if w is None else w[order],
+                        min_size=least, **checks)
 
+# %% ../nbs/2_library/18_estimator.ipynb #df17975e
 @patch
-def _check_memory(self:CALM, x:Tensor, batches:ImageBatches,
-                  algorithm:str='batch'):
+def _check_memory(self:CALM, x:Tensor, batches:ImageBatches, choice:Choice):
     "`ValueError` if EM on batches like `x` needs more memory than there is."
-    many = algorithm != 'batch' and batches.n_images
-    sums = -(-batches.n_images//batches.batch_size) if many else 1
+    many = choice.algorithm != 'batch' and batches.n_images
+    sums = -(-batches.n_images//(choice.batch_size or len(x))) if many else 1
     filters = self.n_filters, x.shape[1], self.patch_size, self.patch_size
     need = fit_memory(tuple(x.shape), filters, self.padding, sums, x.element_size())
     check_memory(need, machine_memory(self._device()))
@@ -299,10 +301,10 @@ def _runs(self:CALM, x:Tensor, whole:ImageBatches, mine:ImageBatches,
         start = self._start(whole, x, rng)
         group.agree('random_state', int(_digest(start.filters)[:12], 16),
                     'give a number, so that all processes start alike')
-        kept, epoch = file and Checkpoint(file, settings), EPOCHS[choice.algorithm]
         with notice_waiting():
-            runs.append(fit_em(start, mine, self.max_iter, self.tol, epoch, kept,
-                               self.progress,
+            runs.append(fit_em(start, mine, self.max_iter, self.tol,
+                               EPOCHS[choice.algorithm],
+                               file and Checkpoint(file, settings), self.progress,
                                lambda run: repair(run, whole, self.dead), group))
     return runs
 
@@ -322,20 +324,20 @@ def _warn(self:CALM):
                       'hundredth of an even share of the images; learn fewer, or '
                       'use dead="restart" or "prune"', DeadFilterWarning)
 
-# %% ../nbs/2_library/18_estimator.ipynb #72454a1f
+# %% ../nbs/2_library/18_estimator.ipynb #af663f34
 @patch
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, run EM from every start, and keep the likeliest."
     self._check_params()
     if self.algorithm not in ('auto', 'batch'): check_order(X, 'algorithm')
     x = self._batches(X, sample_weight).first()
+    w = None if sample_weight is None else as_weights(_as_array(sample_weight))
     group, like = process_group(), dict(channels=x.shape[1],
                                         size=tuple(x.shape[2:]))
-    whole = self._batches(X, sample_weight, **like)
-    w = None if sample_weight is None else as_weights(_as_array(sample_weight))
     choice = self._choice(X, x, w, group.world_size)
+    whole = self._batches(X, w, **like)
     mine = self._to_visit(X, w, choice, group.share, like)
-    self._check_memory(x, mine, choice.algorithm)
+    self._check_memory(x, mine, choice)
     with memory_errors(len(x)): runs = self._runs(x, whole, mine, group, choice)
     self._keep(max(runs, key=lambda r: r.log_likelihood[-1]), tuple(x.shape[1:]),
                f'{choice.algorithm} EM: {choice.why}; ')
@@ -354,8 +356,7 @@ def _keep(self:CALM, run:EMRun, image_shape:tuple, how:str='')->CALM:
     self.dead_, self.converged_ = m.dead(stats).cpu(), run.converged
     self.log_likelihood_, self.n_iter_ = run.log_likelihood, run.n_iter
     version, kind = torch.__version__.split('+')[0], str(m.filters.dtype)[6:]
-    where = f'torch {version} on {m.filters.device.type}, {kind}'
-    self.backend_ = f'{m.form}; {how}{where}'
+    self.backend_ = f'{m.form}; {how}torch {version} on {m.filters.device.type}, {kind}'
     return self
 
 # %% ../nbs/2_library/18_estimator.ipynb #36f77576
@@ -373,7 +374,7 @@ def _each(self:CALM, X:Images, f:Callable)->np.ndarray|Tensor:
                          'ones; rescale the images as for fitting, or give float64')
     return out if isinstance(X, Tensor) else out.numpy()
 
-# %% ../nbs/2_library/18_estimator.ipynb #206343c4
+# %% ../nbs/2_library/18_estimator.ipynb #45aedfcc
 @patch
 def feature_map(self:CALM, X:Images # as for `fit`, of the same shape
                )->np.ndarray|Tensor: # (N,K,H',W'); a tensor if `X` is one
@@ -387,7 +388,7 @@ def posterior(self:CALM, X:Images # as for `fit`, of the same shape
     "Responsibilities of filters and locations, one in sum in each window (eq. 3)."
     return self._each(X, lambda m, x: m.posterior(x)[0])
 
-# %% ../nbs/2_library/18_estimator.ipynb #3c8d7e62
+# %% ../nbs/2_library/18_estimator.ipynb #2b758b4c
 @patch
 def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
                  )->np.ndarray|Tensor: # (N,); a tensor if `X` is one
@@ -445,7 +446,7 @@ def _sums(self:CALM)->SufficientStats:
                 pixels=pixels, counts=c, weighted_sum=c[:,None,None,None]*f)
     return SufficientStats(**{k: v.to(m.filters.device) for k, v in sums.items()})
 
-# %% ../nbs/2_library/18_estimator.ipynb #d62d855d
+# %% ../nbs/2_library/18_estimator.ipynb #6f82405f
 @patch
 def _partial_fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, add the statistics of new images, and make an M-step."
@@ -455,7 +456,7 @@ def _partial_fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     batches = self._batches(X, sample_weight, channels=C, size=None
                             if first else tuple(size))
     x = batches.first()
-    self._check_memory(x, batches)
+    self._check_memory(x, batches, Choice('batch', 'of a stream'))
     with memory_errors(len(x)):
         rng = check_random_state(self.random_state)
         m = self._start(batches, x, rng) if first else self.model_
@@ -497,7 +498,7 @@ def sample(self:CALM, n:int=1 # images
     g = torch.Generator().manual_seed(int(rng.randint(2**31)))
     return self.model_.sample(n, self.image_shape_[1:], g)
 
-# %% ../nbs/2_library/18_estimator.ipynb #945c0363
+# %% ../nbs/2_library/18_estimator.ipynb #af24b457
 @patch
 def to_conv2d(self:CALM,
               dtype:torch.dtype|None=None, # float64 for images far from zero
