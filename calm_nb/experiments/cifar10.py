@@ -35,6 +35,7 @@ def layer_run(o:Options, d:Labelled, names:tuple=('triangle',), size:int|None=50
     return [row(f'{o.learner}, {n}', [run | dict(accuracy=judge(f, ft, d, o.penalty))]) | dict(options=asdict(o), learn_seconds=run['learn_seconds'],
             **(dict(folds=judge_folds(f, ft, d, o.penalty, size)) if size else {})) for n, (f, ft) in zip(names, both)]
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #37a9b864
 def few_labels(o:Options, d:Labelled, size:int=5000, name:str='triangle')->dict:
     "Folds of `size` labels: filters from the fold alone, then from all images."
     def codes(layer, x): return layer.features(x, (name,))[0]
@@ -81,10 +82,12 @@ def coded(o:Options, d:Labelled)->tuple[list,dict]: # (features, test features),
     layer, run = learn_layer(o, d.x)
     return [layer.features(x)[0] for x in (d.x, d.x_test)], run
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #c60db8ae
 def described(sizes:Iterable)->str:
     "Number and size of the filters of layers."
     return ' and '.join(f'{o.K} of {o.L}x{o.L}' for o in sizes)
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #8a1f4258
 def kernel_run(sizes:tuple, d:Labelled, width:float=.6, penalty:float=.03)->dict:
     "Learn a layer for each size of filters and judge all together."
     t, learned = Timer(), []
@@ -100,6 +103,7 @@ def kernel_run(sizes:tuple, d:Labelled, width:float=.6, penalty:float=.03)->dict
                 curves=[c for q in learned for c in q['curves']],
                 options=[asdict(o) for o in sizes], width=width, penalty=penalty)
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #59aaca8f
 def try_kernels(d:Labelled, sizes:tuple=tuple(replace(o, K=400) for o in SIZES))->list:
     """Linear and Gaussian classifiers on one size of filters and on two; rows of
     accuracies."""
@@ -123,11 +127,13 @@ class Paper:
     rates:tuple = (3e-3, 1e-2) # learning rates to choose from, for the supervised counterpart
     epochs:int = 4
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #58544695
 def paper_layer(c:Paper, x:Tensor, seed:int)->CALM:
     "The paper's mixture fitted to sphered images."
     with warnings.catch_warnings(action='ignore'):
         return CALM(random_state=seed, progress=False, **c.calm).fit(x)
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #d1333c86
 def paper_rows(c:Paper, d:Labelled, size:int=5000)->tuple[dict,dict,Tensor]: # row, gain over folds, filters
     """All labels, then folds of labels with and without the other images: one
     pooled number a filter, standardised, and a softmax regression."""
@@ -142,6 +148,7 @@ def paper_rows(c:Paper, d:Labelled, size:int=5000)->tuple[dict,dict,Tensor]: # r
     return whole, gain([judged(paper_layer(c, x[s], i+1).model_, s) for i, s in enumerate(parts)],
                        [judged(every.model_, s) for s in parts]), every.filters_
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #60d825b5
 def supervised_run(c:Paper, d:Labelled, lr:float, seed:int=0)->dict:
     """Convolution, maximum over the image, ReLU, softmax, of the same size; trained
     by Adam."""
@@ -152,6 +159,7 @@ def supervised_run(c:Paper, d:Labelled, lr:float, seed:int=0)->dict:
     train_supervised(net, x, d.y, epochs=c.epochs, lr=lr, seed=seed, progress=False)
     return dict(accuracy=supervised_accuracy(net, xt, d.y_test), seconds=t())
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #da85e8b9
 def supervised_row(c:Paper, d:Labelled, n_valid:int=10000)->dict:
     """The learning rate is chosen with as many training images, held-out ones to
     judge."""
@@ -191,17 +199,20 @@ def run_compare(d:Labelled, p:Plan)->dict:
         n: gain(by[f'k-means, {n}']['folds'], by[f'EM, {n}']['folds'])
         for n in names})
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #b8c39147
 def row_of(o:Options, d:Labelled)->dict:
     "One layer, judged on all labels."
     return layer_run(o, d, size=None)[0] | dict(row='k-means as Coates et al.'
         if o.learner == 'k-means'
         else f'EM, {o.K} filters, {o.pools}x{o.pools} squares')
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #e250f000
 def held_out(d:Labelled, n:int=20000, n_valid:int=10000)->Labelled:
     "The first training images, and the last to judge on."
     return d._replace(x=d.x[:n], y=d.y[:n], x_test=d.x[-n_valid:],
                       y_test=d.y[-n_valid:])
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #02fe744f
 def run_paper(d:Labelled, p:Plan)->dict:
     "The paper's way and its supervised counterpart."
     whole, more, f = paper_rows(p.paper, d, p.fold)

@@ -22,6 +22,7 @@ def worst_change(curve:list)->float|None:
     negative if it ever fell."""
     return min(((b - a)/abs(a) for a, b in zip(curve, curve[1:])), default=None)
 
+# %% ../../nbs/3_experiments/01_common.ipynb #25a6cd4a
 def row(name:str, runs:list)->dict:
     """A row of the table from runs `dict(accuracy, seconds, curves)`, one a seed;
     `curves` are the log-likelihoods of its fits."""
@@ -38,18 +39,22 @@ def judge(f:Tensor, ft:Tensor, d:Labelled, penalty:float)->float:
     f, ft = standardise_(f.clone(), ft.clone())
     return accuracy(LinearSVM(penalty), f, d.y, ft, d.y_test)
 
+# %% ../../nbs/3_experiments/01_common.ipynb #bc4d5b7e
 def folds(n:int, size:int)->list: # of slices
     "Stretches of `size` images; images are in random order already."
     return [slice(i, i+size) for i in range(0, n-size+1, size)]
 
+# %% ../../nbs/3_experiments/01_common.ipynb #8a4fb116
 def part_of(d:Labelled, s:slice)->Labelled:
     "Some training images, and the test part."
     return d._replace(x=d.x[s], y=d.y[s])
 
+# %% ../../nbs/3_experiments/01_common.ipynb #215ad467
 def judge_folds(f:Tensor, ft:Tensor, d:Labelled, penalty:float, size:int=5000)->list:
     "Accuracy with the labels of each fold alone."
     return [judge(f[s], ft, part_of(d, s), penalty) for s in folds(len(f), size)]
 
+# %% ../../nbs/3_experiments/01_common.ipynb #240007de
 def gain(before:list, after:list)->dict:
     "Mean and deviation over folds of two ways, and of their difference."
     deviation = lambda v: round(stdev(v), 3) if len(v) > 1 else None

@@ -19,6 +19,7 @@ from ..reports import Timer
 # %% ../../nbs/5_second_system/10_density.ipynb #a5d082e5
 DENSITY = dict(data='', size=8, n=200_000, n_test=100_000, components=32,
                epochs=30, seed=0, reg_covar=1e-7)
+
 DENSITY_TINY = dict(data=None, size=6, n=1500, n_test=500, components=3, epochs=6,
                     seed=0, reg_covar=1e-6)
 
@@ -29,6 +30,7 @@ def dct_basis(size:int)->Tensor: # (size^2-1, size^2)
     c = c/c.norm(dim=1, keepdim=True)
     return torch.kron(c, c)[1:]
 
+# %% ../../nbs/5_second_system/10_density.ipynb #8aab9105
 def half_plane_parameters(size:int)->list:
     """Frequencies of a real patch without its mean, one of each mirrored pair: the
     free numbers of a spectrum."""

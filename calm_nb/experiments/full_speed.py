@@ -19,6 +19,7 @@ from ..models.gaussian import GaussianMixture, gaussian_start, whitening
 # %% ../../nbs/5_second_system/15_full_speed.ipynb #51d1a20f
 SPEED = dict(dataset='mnist', n=60_000, seed=0, components=32, epochs=2,
              reg_covar=1e-3, threads=2)
+
 SPEED_TINY = dict(dataset='digits', n=600, n_test=100, seed=0, components=4,
                   epochs=3, reg_covar=1e-2, threads=None)
 
@@ -28,6 +29,7 @@ def stopwatch(f:Callable)->tuple[object,float,float]:
     out = f()
     return out, time.perf_counter()-a, time.process_time()-b
 
+# %% ../../nbs/5_second_system/15_full_speed.ipynb #e4664052
 def sklearn_fit(start:GaussianMixture, x:Tensor, # samples, (N,D)
                 epochs:int):
     "scikit-learn's mixture after so many epochs from the parameters of `start`."

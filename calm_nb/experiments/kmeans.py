@@ -40,12 +40,17 @@ class Cost:
     repeats:int = 3
     data:str = 'mnist' # or 'digits'
 
+# %% ../../nbs/4_beyond/02_kmeans.ipynb #215c3dc3
 def fit_lloyd(c:Cost, x:Tensor):
     "Lloyd's algorithm on all patches, cut out."
     KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, algorithm='batch', random_state=0).fit(all_patches(x, c.L).numpy())
+
+# %% ../../nbs/4_beyond/02_kmeans.ipynb #7a9ad906
 def fit_sampled(c:Cost, x:Tensor):
     "Mini-batch k-means on a sample of patches."
     kmeans_filters(sampled_patches(x, c.L, c.sample), c.K)
+
+# %% ../../nbs/4_beyond/02_kmeans.ipynb #f4a3513b
 def fit_calm(c:Cost, x:Tensor):
     "CALM on the images."
     CALM(c.K, c.L, max_iter=c.steps, tol=0, algorithm='batch', random_state=0, progress=False).fit(x)
@@ -53,6 +58,7 @@ def fit_calm(c:Cost, x:Tensor):
 FITS = {'k-means, all patches': fit_lloyd, 'k-means, sampled patches': fit_sampled,
         'CALM': fit_calm}
 
+# %% ../../nbs/4_beyond/02_kmeans.ipynb #97598c13
 def cost_of(name:str, n:int, c:Cost=Cost(), data:str|None=None
            )->tuple[float,float]: # seconds, MiB of peak memory beyond the images
     "Time and memory of one fit in this process."
@@ -66,6 +72,7 @@ def cost_of(name:str, n:int, c:Cost=Cost(), data:str|None=None
     FITS[name](c, x)
     return t(), m()
 
+# %% ../../nbs/4_beyond/02_kmeans.ipynb #f8600df5
 def run_cost(c:Cost=Cost(), data:str|Path|None=None)->list:
     "Rows of medians, each fit in a process of its own."
     code = ('import sys, json; from calm_nb.experiments.kmeans import Cost, cost_of; '
@@ -87,6 +94,7 @@ def first_patches(patches:Tensor, K:int, seed:int=0)->Tensor:
     "Nothing is learned."
     return patches[:K]
 
+# %% ../../nbs/4_beyond/02_kmeans.ipynb #612db887
 def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2, n:int=100000, learner:Callable=kmeans_filters)->dict: # for `row`
     "Centres of sampled patches as the filters of the paper's layer."
     t, pad = Timer(), lambda x: F.pad(x.float()/255 if x.dtype == torch.uint8

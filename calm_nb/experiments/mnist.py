@@ -35,6 +35,7 @@ class Recipe:
     variance:float|None = None # sigma2 of the pooled scores
     temperature:float|None = None # features are exp(pooled/temperature), not pooled
 
+# %% ../../nbs/3_experiments/02_mnist.ipynb #3aac981a
 @dataclass
 class Config:
     "An experiment of section 5.1."
@@ -59,6 +60,7 @@ def prepare(x:Tensor, # images, (N,C,H,W)
         return b
     return torch.cat([one(b) for b in x.split(2000)])
 
+# %% ../../nbs/3_experiments/02_mnist.ipynb #0f8ab159
 def features(recipe:Recipe, calm:CALM, x:Tensor # images, (N,C,H,W)
             )->Tensor:
     "One number per filter for every prepared image, (N,K)."
@@ -98,6 +100,7 @@ def seed_rows(classifiers:dict, # name of a row: function that makes its classif
                 d.y_test)))
     return [row(name, r) for name, r in runs.items()], first
 
+# %% ../../nbs/3_experiments/02_mnist.ipynb #f0006734
 def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
     "As in the paper, with unscaled and with standardised features."
     names = {'as in the paper, unscaled features': lambda: softmax_regression(False),
@@ -130,6 +133,7 @@ def merge(recipe:Recipe, change:dict)->Recipe:
     return replace(recipe, **change | (dict(calm=recipe.calm | change['calm'])
                                        if 'calm' in change else {}))
 
+# %% ../../nbs/3_experiments/02_mnist.ipynb #8027777d
 def try_options(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,Recipe]:
     """Accuracy on held-out training images as options are added, and the recipe
     with all of them."""
@@ -140,6 +144,7 @@ def try_options(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tu
                           device, progress)[0]
     return rows, recipe
 
+# %% ../../nbs/3_experiments/02_mnist.ipynb #0247ef54
 def best_rows(c:Config, recipe:Recipe, d:Labelled, device:str='auto',
               progress:bool=True)->list:
     "The recipe on all training images, judged on the test part."
@@ -185,6 +190,7 @@ def run(c:Config, data=None, device:str='auto', progress:bool=True)->tuple[dict,
                 constant=unnormalised_constant(calm, d, c.paper.steps),
                 device=calm.model_.filters.device.type), calm
 
+# %% ../../nbs/3_experiments/02_mnist.ipynb #69ded7a9
 def unnormalised_constant(calm:CALM, d:Labelled, steps:tuple)->float:
     """What the paper's unnormalised likelihood is above log p(x): -log N(x;0,I) on
     average, in nats."""

@@ -26,6 +26,7 @@ def overlap(model:StationaryMixture)->Tensor: # (K,K), log of the Bhattacharyya 
     half = (s[:,None] + s[None])/2
     return -.5*(n*(half.log() - .5*(s[:,None].log() + s[None].log()))).sum(2)
 
+# %% ../../nbs/5_second_system/12_overlap.ipynb #f1f454f5
 def pairwise(model:StationaryMixture)->Tensor:
     """sqrt(pi_i pi_j) times the coefficient, each pair once: its sum bounds the
     chance of naming the wrong component."""

@@ -56,10 +56,12 @@ def fitted_calm(c:Peers, x:Tensor, variance:float)->CALM:
                 learn_weights=True, max_iter=c.steps, tol=0, random_state=c.seed,
                 progress=False, algorithm='batch').fit(x)
 
+# %% ../../nbs/6_speed/03_peers.ipynb #ad62fa05
 def calm_images(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]: # filters (K,C,L,L); mean log-likelihood of patches, in nats, where there is a model of patches
     "`CALM` on whole images."
     return fitted_calm(c, x, .1).filters_, None
 
+# %% ../../nbs/6_speed/03_peers.ipynb #39e2fdc3
 def calm_patches(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "`CALM` on patches: a mixture of spherical normals."
     m = fitted_calm(c, p, c.variance)
@@ -75,6 +77,7 @@ def sklearn_gmm(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     return (torch.from_numpy(m.means_).float().view(c.K, *p.shape[1:]),
             lambda q: m.score(q.flatten(1).numpy()))
 
+# %% ../../nbs/6_speed/03_peers.ipynb #3ae236a0
 def pomegranate_gmm(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "pomegranate's `GeneralMixtureModel`."
     from pomegranate.distributions import Normal
@@ -89,6 +92,7 @@ def sklearn_kmeans(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "scikit-learn's `MiniBatchKMeans`."
     return kmeans_filters(p, c.K, c.seed), None
 
+# %% ../../nbs/6_speed/03_peers.ipynb #a0807672
 def faiss_kmeans(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "faiss's `Kmeans`."
     import faiss
@@ -97,10 +101,12 @@ def faiss_kmeans(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     k.train(p.flatten(1).numpy())
     return torch.from_numpy(k.centroids).view(c.K, *p.shape[1:]), None
 
+# %% ../../nbs/6_speed/03_peers.ipynb #44592927
 def nothing(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "The first patches."
     return p[:c.K].clone(), None
 
+# %% ../../nbs/6_speed/03_peers.ipynb #88f72d1c
 def have(package:str)->str|None:
     "Its version, if it is installed."
     try: return version(package)
@@ -123,6 +129,7 @@ def images_of(c:Peers, data:str|None=None)->Labelled:
     return d._replace(x=d.x[:2*c.images]/255, x_test=d.x_test/255,
                       y=d.y[:2*c.images])
 
+# %% ../../nbs/6_speed/03_peers.ipynb #e227afe4
 def run_one(name:str, c:Peers, file:str, data:str|None=None)->dict:
     """One fit in this process: seconds, MiB, nats per held-out patch; the filters go
     to `file`."""

@@ -39,6 +39,7 @@ class Edges:
         learn_variance=True, learn_weights=True, max_iter=20, tol=0))
     seed:int = 0
 
+# %% ../../nbs/3_experiments/03_photographs.ipynb #4ad60df5
 def windows_of(images:list, c:Edges, g:torch.Generator,
                zca:PatchZCA|None=None, # fitted to these images if not given
               )->tuple[Tensor,list,PatchZCA]: # (n/2,C,side,side), the whitened photographs, what whitened them
@@ -59,6 +60,7 @@ def learn_edges(images:list, # byte arrays (H,W,C)
         options = dict(algorithm='batch') | c.calm
         return CALM(random_state=c.seed, progress=progress, **options).fit(x), x
 
+# %% ../../nbs/3_experiments/03_photographs.ipynb #56866a2f
 def by_use(calm:CALM)->Tensor:
     "Filters, the most used first."
     return calm.filters_[calm.counts_.argsort(descending=True)]
@@ -102,6 +104,7 @@ class Crops:
         init='random', max_iter=5, tol=0, batch_size=200))
     seed:int = 0
 
+# %% ../../nbs/3_experiments/03_photographs.ipynb #49503d58
 def run_crops(c:Crops, data:str|Path|None=None, device:str='auto',
               progress:bool=True)->tuple[dict,CALM]:
     """EM on row-sphered crops of photographs; the likelihood is that of the E-step

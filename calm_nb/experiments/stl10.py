@@ -43,6 +43,7 @@ class MappedSTL10(datasets.STL10):
 
     _STL10__loadfile = mapped    # how torchvision reads
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #d5e86abe
 @dataclass(frozen=True)
 class Photos:
     "STL-10: bytes (N,3,96,96) on disk, labels, and the ten folds."
@@ -53,6 +54,7 @@ class Photos:
     unlabelled:np.ndarray
     folds:list # of indices into `train`
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #7e4685f5
 def load_stl10(data:str|Path|None=None, # folder that holds stl10_binary/; see `data_root`
                download:bool=False, # fetch 2.6 GB if it is not there
               )->Photos:
@@ -78,10 +80,12 @@ def load_stl10(data:str|Path|None=None, # folder that holds stl10_binary/; see `
                   [torch.tensor([int(i) for i in l.split()]) for l in lines
                     if l.strip()])
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #24271e96
 def cut_out(a:np.ndarray, i:slice|np.ndarray)->Tensor:
     "Row-sphered images `a[i]` of bytes on disk."
     return sphere_rows(torch.from_numpy(np.ascontiguousarray(a[i]))/255)
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #35ba4180
 class Sphered:
     """Row-sphered images of several arrays of bytes, a batch at a time, as often as
     wanted."""
@@ -92,6 +96,7 @@ class Sphered:
             for i in range(0, len(a), self.batch):
                 yield cut_out(a, slice(i, i+self.batch))
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #caa5b6f1
 class Lazy:
     """As much of a tensor of sphered images as gradient descent needs: a length,
     some images, all in parts."""
@@ -115,11 +120,13 @@ class Config:
     batch:int = 200
     seed:int = 0
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #c9128d65
 def features(m:PatchMixture, x:np.ndarray, batch:int)->Tensor: # (N,K)
     "Pooled scores of images on disk."
     return torch.cat([pooled_features(m, b.to(m.filters.device)).cpu()
                       for b in Sphered(x, batch=batch)])
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #a5a50365
 def protocols(judge:Callable, # accuracy from the labels of some training images
               d:Photos)->dict:
     "Accuracy from all labels, and mean and deviation over the folds."
@@ -127,6 +134,7 @@ def protocols(judge:Callable, # accuracy from the labels of some training images
     return dict(accuracy=judge(torch.arange(len(d.y))), folds=mean(folds),
                 folds_deviation=stdev(folds), accuracies=folds)
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #11e6a090
 def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str,
             progress:bool)->tuple[dict,CALM]:
     "Filters from some of the images, judged."
@@ -141,6 +149,7 @@ def learned(name:str, sources:tuple, d:Photos, c:Config, out:Path, device:str,
                 curve=calm.log_likelihood_, backend=calm.backend_, seconds=t(),
                 **protocols(lambda i: accuracy(softmax_regression(), f[i], d.y[i], ft, d.y_test), d)), calm
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #dfa74c8e
 def supervised(d:Photos, c:Config, device:str, progress:bool)->dict:
     "The supervised counterpart of the same size, which trains."
     t = Timer()
@@ -153,6 +162,7 @@ def supervised(d:Photos, c:Config, device:str, progress:bool)->dict:
     return dict(row='supervised counterpart', images=len(d.train),
                 **protocols(judge, d), seconds=t())
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #4c153fce
 def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='auto',
               progress:bool=True, config:Config=Config())->dict:
     """Section 5.2 from STL-10's files; table, figures, filters and `stl10.json` in
@@ -183,10 +193,12 @@ def mean_pool(score:Tensor # (N,K,H',W')
     "Mean over all locations, (N,K)."
     return score.mean((2,3))
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #8723afcb
 def sum_pool(score:Tensor)->Tensor:
     "Sum over all locations, (N,K)."
     return score.sum((2,3))
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #fe6cb1bc
 def log_of_sum(score:Tensor)->Tensor:
     "Log-sum-exp as the formula is written: above 88 nats float32 overflows."
     return score.exp().sum((2,3)).log()
@@ -202,6 +214,7 @@ SUSPECTS = { # settings of `suspect`
     'log-sum-exp, 15x15, N(0,1) filters': dict(L=15, pooling=pool, std=1.),
     'log of the sum, 15x15, N(0,1) filters': dict(L=15, pooling=log_of_sum, std=1.)}
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #edb82108
 def suspect(d:Labelled, pooling=max_pool, lr:float=3e-3, std:float|None=None,
             own_bias:bool=False, sphere:bool=True, K:int=64, L:int=8, epochs:int=8,
             seed:int=0)->dict:
@@ -222,6 +235,7 @@ def suspect(d:Labelled, pooling=max_pool, lr:float=3e-3, std:float|None=None,
                 training=supervised_accuracy(net, x, d.y), alive=int(alive.sum()),
                 losses=[smooth(losses[i:i+n]) for i in range(0, len(losses), n)])
 
+# %% ../../nbs/3_experiments/04_stl10.ipynb #282c35ed
 def smooth(losses:list)->float|None:
     "Mean loss, or None where it is no number."
     return round(m, 4) if isfinite(m := mean(losses)) else None

@@ -38,6 +38,7 @@ def _pixels(x:Tensor)->Tensor:
     "Images as floats in 0..1."
     return x/255 if x.dtype == torch.uint8 else x
 
+# %% ../../nbs/4_beyond/03_wide_layer.ipynb #bd19117f
 def wide_run(w:Wide, d:Labelled, seed:int=0, progress:bool=True)->dict: # for `row`
     "Learn the banks, encode all images, fit the classifier."
     t, x = Timer(), _pixels(d.x[:w.n_learn])

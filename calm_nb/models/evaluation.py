@@ -27,6 +27,7 @@ def bits_per_dim(nats:float, n_dims:float, levels:int=256)->float:
     "Code length of one pixel in bits (eq. 5.6.1)."
     return -nats/(n_dims*math.log(2)) + math.log2(levels)
 
+# %% ../../nbs/5_second_system/06_evaluation.ipynb #b2fb705c
 def labelled(config:dict # 'dataset': 'digits' or 'mnist', 'data', 'n', 'n_test', 'seed'
             )->Labelled:
     "Images as floats with noise of one grey level."

@@ -74,6 +74,7 @@ def n_free(self:GaussianMixture)->int:
     return K - 1 + K*(D*(D+1)//2 if self.full else D) + (0 if self.zero_mean
         else K*D)
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #1ea2a317
 @patch
 def prepare(self:GaussianMixture, x:Tensor # (N,...)
            )->Tensor: # (N,D)
@@ -96,6 +97,7 @@ def total_variance(self:GaussianMixture)->Tensor:
            else self.covariances)
     return w @ (var + mu**2) - (w @ mu)**2
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #1d0d1f08
 @patch
 def factors(self:GaussianMixture)->tuple:
     """Order of the coordinates, P_k in that order, and the part of eq. 5.3.1 without
@@ -154,6 +156,7 @@ def centres(self:GaussianMixture)->Tensor:
     return (torch.zeros_like(self.means) if self.dtype == torch.float64
             else self.means)
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #cb747c94
 @patch
 def moments(self:GaussianMixture, x:Tensor, # (N,D)
             gamma:Tensor # responsibilities, (N,K)

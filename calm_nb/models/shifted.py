@@ -70,6 +70,7 @@ def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
     return dict(aligned=torch.view_as_real(aligned.contiguous()),
                 **self.noise.moments(f.abs()**2, gamma))
 
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #495aaa5d
 @patch
 def m_step(self:ShiftedMixture, stats:SufficientStats)->ShiftedMixture:
     "Means of aligned patches, and the power that is left (eq. 5.2.2)."
@@ -92,6 +93,7 @@ def shifted_start(x:Tensor, # images, (N,C,H,W)
     best = stationary.log_joint(x).log_softmax(1).argmax(0)
     return ShiftedMixture(x[best].to(stationary.spectra)/2, stationary)
 
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #22bd8b2d
 @patch
 def state(self:ShiftedMixture)->dict:
     "What learning changes, as tensors."

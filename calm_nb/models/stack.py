@@ -59,6 +59,7 @@ class Stack:
                                  f'numbers, got one that takes {want}; learn it '
                                  f'on the output of layer {i}')
 
+# %% ../../nbs/5_second_system/04_stacks.ipynb #856d40be
 def n_outputs(model:object)->int|None:
     "How many components a model has, if it says."
     w = getattr(model, 'log_weights', None)
@@ -73,6 +74,7 @@ def inputs(self:Stack, x:Tensor, # images, (N,C,H,W)
         x = feed(component_scores(m, x), how)
     return x
 
+# %% ../../nbs/5_second_system/04_stacks.ipynb #e3f7a3c1
 @patch
 def posterior(self:Stack, x:Tensor, # images, (N,C,H,W)
               depth:int=-1)->Tensor:

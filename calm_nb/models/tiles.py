@@ -63,6 +63,7 @@ def parts(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
     return (e, top,
             torch.einsum('njk,zjk->njz', e, self.log_parts.exp().to(e)).clamp(min=torch.finfo(e.dtype).tiny))
 
+# %% ../../nbs/5_second_system/05_tiles.ipynb #d30f7299
 @patch
 def log_density(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
                )->Tensor: # (N,M)

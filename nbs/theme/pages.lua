@@ -141,7 +141,7 @@ local function once(blocks)
     kept:insert(b)
     if b.t == 'Header' and i > 1 and pandoc.utils.stringify(blocks[i-1]) == 'source' and code and code.t == 'CodeBlock' then
       b.classes:insert('entry')
-      code.text = code.text:gsub('([:| %[])__main__%.', '%1'):gsub('=<factory>', '=...')
+      code.text = code.text:gsub('([:| %[])__main__%.', '%1'):gsub('=<factory>', '=...'):gsub('%[`([^`\n]+)`%]%(https?://[^)\n]+%)', '%1')
       local j = i + 1
       while blocks[j] and not (blocks[j].t == 'Div' and blocks[j].classes:includes('cell')) and blocks[j].t ~= 'Header' and blocks[j].t ~= 'HorizontalRule' do j = j + 1 end
       local k = j
