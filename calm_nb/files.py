@@ -41,7 +41,8 @@ def _code(e:Exception)->int|None:
 # %% ../nbs/2_library/03_files.ipynb #727d4d55
 def _no_room(e:Exception, path:str|Path, size:int|None, written:int)->OSError:
     need = f'{size:,} bytes' if size else f'more than {written:,} bytes'
-    kept = 'the old file is whole' if os.path.exists(path) else 'nothing was written'
+    old = os.path.exists(path)
+    kept = 'the old file is whole' if old else 'nothing was written'
     why = getattr(e, 'strerror', None) or e
     free = shutil.disk_usage(Path(path).parent).free
     new = OSError(f'{path}: expected room for {need}, got "{why}", {free:,} bytes '
