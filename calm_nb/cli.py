@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXPERIMENTS', 'EXIT', 'ALGORITHMS', 'STEPS', 'DATASETS', 'NUMBERS', 'CHOICES', 'EXAMPLES', 'TABLE', 'ARGUMENTS',
-           'ROOM', 'FOUND', 'WAITING', 'OWN', 'load_function', 'parser', 'in_options', 'exit_code', 'wait_politely',
-           'main']
+           'ROOM', 'FOUND', 'load_function', 'parser', 'in_options', 'exit_code', 'main']
 
 # %% ../nbs/2_library/25_command.ipynb #057e5f46
 import argparse, importlib, os, re, signal, sys, threading, warnings
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import calm_nb
+from .threads import wait_briefly
 
 # %% ../nbs/2_library/25_command.ipynb #5163853f
 EXPERIMENTS = dict( # name: module and function of out, data, device, progress
@@ -187,17 +187,10 @@ def _no_memory(e:Exception)->str|None:
 
 def exit_code(e:Exception)->tuple[int|None,str]:
     "The exit code of an error, None for a mistake of ours; its message."
-    if why := _no_memory(e): return 1, ROOM.format(why)
+    text, why = in_options(str(e)), _no_memory(e)
+    if why: return 1, text if ': expected' in text else ROOM.format(why)
     code = 2 if isinstance(e, FOUND) else 1 if isinstance(e, OSError) else None
-    return code, in_options(str(e))
-
-# %% ../nbs/2_library/25_command.ipynb #aade40e2
-WAITING = dict(OMP_WAIT_POLICY='PASSIVE')
-OWN = {*WAITING, 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME'}
-
-def wait_politely(environ:dict=os.environ):
-    "Set how OpenMP's threads wait, unless the user has."
-    if not OWN & environ.keys(): environ.update(WAITING)
+    return code, text
 
 # %% ../nbs/2_library/25_command.ipynb #fa8585a9
 @contextmanager
@@ -214,7 +207,7 @@ def _starting()->Iterator[None]:
 def _say(text:str): print(f'calm_nb: {text}', file=sys.stderr)
 
 def _run(args:argparse.Namespace):
-    wait_politely()
+    wait_briefly()    # before torch is loaded
     with _starting(): run = load_function('actions:run')
     with warnings.catch_warnings():
         warnings.simplefilter('default', UserWarning)

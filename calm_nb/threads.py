@@ -10,8 +10,6 @@ import os, time, warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
-import torch
-
 # %% ../nbs/2_library/09_threads.ipynb #974e1666
 SHORT_WAIT = dict(GOMP_SPINCOUNT='10000', KMP_BLOCKTIME='1')
 
@@ -36,6 +34,7 @@ _said = False
 def notice_waiting(shortest:float=5. # seconds, below which nothing is said
                   )->Iterator:
     "Warn once if what runs in this context waits for other programs by spinning."
+    import torch    # not when the environment can still be set
     global _said
     wall, cpu = time.perf_counter(), time.process_time()
     yield
@@ -46,5 +45,5 @@ def notice_waiting(shortest:float=5. # seconds, below which nothing is said
         _said = True
         had = 100*cpu/(wall*threads)
         say = ' '.join(f'{k}={v}' for k, v in SHORT_WAIT.items())
-        warnings.warn(f'threads: {threads} threads had {had:.0f} % of their cores, which '
-                      f'others use, and wait by spinning; set {say} before Python starts')
+        text = f'{threads} threads had {had:.0f} % of their cores and wait by spinning'
+        warnings.warn(f'threads: {text}; set {say} before Python starts')
