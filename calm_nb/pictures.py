@@ -23,26 +23,36 @@ def as_picture(x:Tensor, # (H,W), (1,H,W) or (3,H,W)
               )->np.ndarray: # (H,W) or (H,W,3)
     "What imshow can draw; colour is stretched to 0..1."
     x = torch.as_tensor(x).detach().cpu().float()
-    if x.ndim == 3 and len(x) == 3: return ((x-x.min())/(x.max()-x.min()).clamp(min=1e-9)).permute(1,2,0).numpy()
-    return (x[0] if x.ndim == 3 else x).numpy()
+    if x.ndim == 2 or len(x) == 1: return x.reshape(x.shape[-2:]).numpy()
+    x = (x - x.min())/(x.max() - x.min()).clamp(min=1e-9)
+    return x.permute(1,2,0).numpy()
 
+# %% ../nbs/2_library/08_pictures.ipynb #64ee9599
 def show_images(images:Tensor|Sequence, # images, each (H,W) or (C,H,W)
                 titles:Sequence|None=None, # one a picture
                 ncols:int|None=None, # pictures a row; all in one if not given
                 size:float=1.2, # inches a picture
                 cmap:str='gray',
-                boxes:Sequence|None=None, # for each picture: list of (row, column, side, colour)
+                boxes:Sequence|None=None, # per picture: (row, column, side, colour)
                )->Figure:
     "Images side by side."
     ncols = ncols or len(images)
     rows = math.ceil(len(images)/ncols)
-    fig, axs = plt.subplots(rows, ncols, figsize=(size*ncols, (size+(.25 if titles else 0))*rows), layout='constrained', squeeze=False)
+    height = size + (.25 if titles else 0)
+    fig, axs = plt.subplots(rows, ncols, figsize=(size*ncols, height*rows),
+                            layout='constrained', squeeze=False)
     for ax in axs.flat: ax.axis('off')
     for i, (ax, im) in enumerate(zip(axs.flat, images)):
         ax.imshow(as_picture(im), cmap=cmap)
         if titles: ax.set_title(str(titles[i]), fontsize=9)
-        for r, c, side, colour in (boxes[i] if boxes else []): ax.add_patch(plt.Rectangle((c-.5, r-.5), side, side, fill=False, lw=1.5, color=colour))
+        for r, c, side, colour in (boxes[i] if boxes else []):
+            _box(ax, r, c, side, color=colour)
     return fig
+
+# %% ../nbs/2_library/08_pictures.ipynb #f924f89b
+def _box(ax:plt.Axes, r:int, c:int, side:int, lw:float=1.5, **style):
+    box = plt.Rectangle((c - .5, r - .5), side, side, fill=False, lw=lw, **style)
+    ax.add_patch(box)
 
 # %% ../nbs/2_library/08_pictures.ipynb #5c14b311
 def tile(filters:Tensor, # (K,C,L,L)
@@ -50,15 +60,15 @@ def tile(filters:Tensor, # (K,C,L,L)
          gap:int=1, # pixels between filters
         )->Tensor: # (C,rows,columns), gaps are NaN
     "Filters as one image, each stretched to 0..1."
+    from torchvision.utils import make_grid    # slow to load
     f = torch.as_tensor(filters).detach().cpu().float()
-    K, C, H, W = f.shape
-    lo, hi = f.flatten(1).amin(1), f.flatten(1).amax(1)
-    f = (f - lo.view(-1,1,1,1))/(hi-lo).clamp(min=1e-9).view(-1,1,1,1)
-    ncols = ncols or math.ceil(K**.5)
-    rows = math.ceil(K/ncols)
-    out = torch.full((rows*ncols, C, H+gap, W+gap), torch.nan)
-    out[:K,:,:H,:W] = f
-    return out.view(rows, ncols, C, H+gap, W+gap).permute(2,0,3,1,4).reshape(C, rows*(H+gap), ncols*(W+gap))[:, :-gap, :-gap]
+    K, C, _, _ = f.shape
+    t = make_grid(f, ncols or math.ceil(K**.5), gap, normalize=True,
+                  scale_each=True,
+                  pad_value=torch.nan)
+    inner = slice(gap,
+                  -gap) if K > 1 and gap else slice(None)    # no frame around all
+    return t[:C, inner, inner]
 
 # %% ../nbs/2_library/08_pictures.ipynb #e19637cc
 def show_filters(filters:Tensor, # (K,C,L,L), C is 1 or 3
@@ -69,21 +79,23 @@ def show_filters(filters:Tensor, # (K,C,L,L), C is 1 or 3
                 )->Figure:
     "All filters in one picture."
     t = tile(filters, ncols)
-    fig, ax = plt.subplots(figsize=(size, size*t.shape[1]/t.shape[2] + (.3 if title else 0)), layout='constrained')
+    height = size*t.shape[1]/t.shape[2] + (.3 if title else 0)
+    fig, ax = plt.subplots(figsize=(size, height), layout='constrained')
     ax.imshow(t.permute(1,2,0).nan_to_num(1.) if len(t) == 3 else t[0], cmap=cmap)
     ax.axis('off'); ax.set_title(title or '')
     return fig
 
 # %% ../nbs/2_library/08_pictures.ipynb #18fb5633
 def show_curves(curves:dict, # label: values, one an epoch from 1 on
-                line:tuple|None=None, # (label, value) of a horizontal line for reference
+                line:tuple|None=None, # (label, value) of a horizontal line
                 xlabel:str='epoch',
                 ylabel:str='log-likelihood, nats per image',
                 size:tuple=(5,2.8), # inches
                )->Figure:
     "Values against epochs, with a dashed line to compare them to."
     fig, ax = plt.subplots(figsize=size, layout='constrained')
-    for label, v in curves.items(): ax.plot(range(1, len(v)+1), v, '.-', label=label)
+    for label, v in curves.items():
+        ax.plot(range(1, len(v)+1), v, '.-', label=label)
     if line: ax.axhline(line[1], ls='--', color='k', lw=1, label=line[0])
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(curves) + bool(line) > 1: ax.legend()
@@ -100,22 +112,24 @@ def show_posterior(x:Tensor, # images, (N,C,H,W)
                    cmap:str='gray_r',
                   )->Figure:
     "Images with a box for each of their likeliest patches."
-    pad = [torch.nn.functional.pad(i, 4*(padding,)) for i in torch.as_tensor(x).cpu().float()]
+    pad = [torch.nn.functional.pad(i, 4*(padding,))
+           for i in torch.as_tensor(x).cpu().float()]
     fig = show_images(pad, ncols=ncols, size=size, cmap=cmap)
     W = gamma.shape[-1]
     for ax, g in zip(fig.axes, gamma.detach().cpu()):
         for p, i in zip(*(v.tolist() for v in g.flatten().topk(top))):
             k, u = divmod(i, g[0].numel())
-            ax.add_patch(plt.Rectangle((u % W - .5, u//W - .5), patch_size, patch_size, fill=False, lw=2, color=f'C{k}', alpha=min(1., p)))
+            _box(ax, u//W, u % W, patch_size, lw=2, color=f'C{k}', alpha=min(1., p))
     return fig
 
 # %% ../nbs/2_library/08_pictures.ipynb #51e10a23
 def mosaic(images:Tensor, # (N,1,H,W)
            ncols:int, zoom:int=1, # images a row, and screen pixels a pixel
           )->Image.Image:
-    "Images in rows, each stretched to its own range, as a grey picture without any resampling."
+    "Images in rows, each stretched to its own range, as one grey picture."
     t = tile(images, ncols)[0].nan_to_num(1.).mul(255).round().byte()
-    return Image.fromarray(t.repeat_interleave(zoom, 0).repeat_interleave(zoom, 1).numpy())
+    t = t.repeat_interleave(zoom, 0).repeat_interleave(zoom, 1)
+    return Image.fromarray(t.numpy())
 
 # %% ../nbs/2_library/08_pictures.ipynb #1984818d
 def wall(x:Tensor, # images, (N,C,H,W)
@@ -126,9 +140,11 @@ def wall(x:Tensor, # images, (N,C,H,W)
         )->Image.Image:
     "A row a component: best images, then its picture."
     rows = x[torch.as_tensor(top)][:,:,:1]
-    if pictures is not None: rows = torch.cat([rows, pictures[:,None,None].to(rows)], 1)
+    if pictures is not None:
+        rows = torch.cat([rows, pictures[:,None,None].to(rows)], 1)
     rows = torch.cat([rows, rows.new_zeros(-len(rows) % blocks, *rows.shape[1:])])
-    return mosaic(rows.unflatten(0, (blocks,-1)).transpose(0,1).flatten(0,2), blocks*rows.shape[1], zoom)
+    side_by_side = rows.unflatten(0, (blocks,-1)).transpose(0,1).flatten(0,2)
+    return mosaic(side_by_side, blocks*rows.shape[1], zoom)
 
 # %% ../nbs/2_library/08_pictures.ipynb #c953d96f
 def png(im:Image.Image):
@@ -150,17 +166,19 @@ def save_figures(out:str|Path, figures:dict):
 def show_histograms(rows:dict # name: record with 'histogram' and 'purity'
                    ):
     "Class histograms of several layers, rows ordered by their commonest class."
-    fig, axs = plt.subplots(1, len(rows), figsize=(2.3*len(rows), 3.6), layout='constrained')
-    for ax, (name, r) in zip(axs, rows.items()):
+    fig, axs = plt.subplots(1, len(rows), figsize=(2.3*len(rows), 3.6),
+                            layout='constrained', squeeze=False)
+    for ax, (name, r) in zip(axs[0], rows.items()):
         h = torch.tensor(r['histogram']).float()
         h = h[h.sum(1) > 0]
         h = (h/h.sum(1, keepdim=True))[h.argmax(1).argsort(stable=True)]
-        ax.imshow(h, cmap='gray_r', vmin=0, vmax=1, aspect='auto'); ax.set_xticks(range(10)); ax.set_yticks([])
+        ax.imshow(h, cmap='gray_r', vmin=0, vmax=1, aspect='auto')
+        ax.set_xticks(range(10)); ax.set_yticks([])
         ax.set_title(f"{name}\npurity {r['purity']:.2f}", fontsize=8)
     return fig
 
 # %% ../nbs/2_library/08_pictures.ipynb #c2f4a61e
-def show_model(calm, # fitted estimator, with filters_, counts_, dead_, log_likelihood_
+def show_model(calm, # fitted: filters_, counts_, dead_, log_likelihood_
                fig:Figure|None=None, # to draw into
               )->Figure:
     "Filters with the most used first, how much each explains, and the likelihood."

@@ -26,12 +26,11 @@ def check_int(name:str, value:object, low:int, why:str, high:int|None=None):
     raise ValueError(f'{name}: expected a whole number of at least {low}{most}, '
                      f'got {value!r}; {why}')
 
-# %% ../nbs/2_library/11_schema.ipynb #febb7379
+# %% ../nbs/2_library/11_schema.ipynb #0eb32be9
 def check_positive(name:str, value:object, zero:bool=False):
     "`ValueError` unless a value is a finite number above zero; `zero` allows zero."
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if number and math.isfinite(value) and (value > 0 or zero and value == 0):
-        return
+    if number and (0 < value < 1e300 or zero and value == 0): return
     allowed = 'of zero or more' if zero else 'above zero'
     raise ValueError(f'{name}: expected a finite number {allowed}, got {value!r}; '
                      'the unit is in the documentation')

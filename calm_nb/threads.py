@@ -45,5 +45,5 @@ def notice_waiting(shortest:float=5. # seconds, below which nothing is said
         _said = True
         had = 100*cpu/(wall*threads)
         say = ' '.join(f'{k}={v}' for k, v in SHORT_WAIT.items())
-        warnings.warn(f'threads: {threads} threads had {had:.0f} % of their cores, which '
-                      f'others use, and wait by spinning; set {say} before Python starts')
+        text = f'{threads} threads had {had:.0f} % of their cores and wait by spinning'
+        warnings.warn(f'threads: {text}; set {say} before Python starts')

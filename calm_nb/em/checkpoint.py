@@ -119,7 +119,7 @@ def _check_patch_run(run:EMRun, state:dict):
                              f'got {got if got is None else got.shape}')
     run.model.check_sums(run.stats, len(run.batch_stats))
 
-# %% ../../nbs/2_library/13_checkpoints.ipynb #94850071
+# %% ../../nbs/2_library/13_checkpoints.ipynb #f170221f
 def load_run(path:str|Path, # file to read
              model:object, # start of the run
              settings:dict|None=None, # what must agree
@@ -129,7 +129,7 @@ def load_run(path:str|Path, # file to read
     said = meta.get('settings')
     check_settings(path, settings or {}, said if isinstance(said, dict) else {})
     try: return _checked_run(tensors, meta, model)
-    except (KeyError, ValueError, RuntimeError) as e:
+    except (KeyError, ValueError, RuntimeError, OverflowError) as e:
         raise ValueError(f'{path}: expected a calm_nb run, got one whose parts do '
                          f'not fit together ({e}); delete it') from e
 

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['GROWTH', 'GPU_IMAGES', 'PARTS', 'Speed', 'alternate', 'photograph_crops', 'trained', 'problems', 'work', 'in_chunks',
-           'by_float32', 'rungs', 'losers', 'time_peak', 'time_passes', 'growth_problem', 'time_growth', 'InFile',
-           'fit_file', 'measure_memory', 'incremental_levels', 'count_passes', 'run_part', 'main']
+           'by_float32', 'rungs', 'losers', 'time_peak', 'time_passes', 'processor_seconds', 'time_bounds',
+           'growth_problem', 'time_growth', 'InFile', 'fit_file', 'measure_memory', 'incremental_levels',
+           'count_passes', 'run_part', 'main']
 
 # %% ../../nbs/6_speed/01_speed.ipynb #1e419322
 import argparse, math, os, statistics, subprocess, sys, tempfile, time
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..backends.distributed import time_ranks
+from ..backends.bounds import BoundedMixture
 from ..backends.fast import FastMixture, channels_last_score, fft_score, paper_stats, recast, sum_of_chunks, unfold_score
 from ..backends.triton_em import gpu_rows
 from ..em.algorithms import first_epoch_passes, growing_epoch, incremental_epoch
@@ -71,12 +73,13 @@ def problems(s:Speed)->dict: # name: (model, images)
     random, mnist, start = (torch.randn(64,1,20,20, generator=g),
                             x[:s.mnist_images],
                             sampled_patches(crops, 15, 200, s.seed))
-    return {'MNIST, variance 1': (trained(FastMixture(random, padding=2), mnist, s.warm), mnist),
+    return {'MNIST, variance 1': (
+                trained(BoundedMixture(random, padding=2), mnist, s.warm), mnist),
             'MNIST, learned variance': (trained(
-                FastMixture(sampled_patches(x, 20, 64, s.seed), padding=2,
-                             learn_variance=True),
+                BoundedMixture(sampled_patches(x, 20, 64, s.seed), padding=2,
+                               learn_variance=True),
                 mnist, s.warm+4), mnist),
-            'STL-10, variance 1': (trained(FastMixture(start), crops, 2), crops)}
+            'STL-10, variance 1': (trained(BoundedMixture(start), crops, 2), crops)}
 
 # %% ../../nbs/6_speed/01_speed.ipynb #5447c869
 def work(m:PatchMixture, x:Tensor)->float:
@@ -139,6 +142,38 @@ def time_passes(s:Speed)->dict:
         small = x[:max(len(x)//8, 1)]
         q['scores'] = dict(images=len(small), seconds=alternate(losers(m, small),
             max(s.repeats//2, 1)), operations=work(m, small)/2)
+    return out
+
+# %% ../../nbs/6_speed/01_speed.ipynb #c1d95f3a
+def processor_seconds(forms:dict, # of (what to do first, what to time)
+                      repeats:int)->dict: # least seconds of each
+    "The forms in turn, once to warm up."
+    seconds = {k: [] for k in forms}
+    for r in range(repeats + 1):
+        for k, (first, f) in forms.items():
+            first(); t = time.process_time(); f()
+            seconds[k].append(time.process_time() - t)
+    return {k: min(v[1:]) for k, v in seconds.items()}
+
+def time_bounds(s:Speed)->dict:
+    "Passes of one thread in the forms of the library."
+    threads, out = torch.get_num_threads(), {}
+    torch.set_num_threads(1)
+    for name, (m, x) in problems(s).items():
+        late = trained(m, x, 15)
+        later, p, none = late.m_step(late.e_step(x)), recast(m, PatchMixture), dict
+        with later.carrying():
+            forget = later.memory.carried.held.clear
+            t = processor_seconds({
+                'paper': (none, lambda: paper_stats(p, x)),
+                'in chunks': (none, lambda: p.e_step(x)),
+                'bounds': (forget, lambda: m.e_step(x)),
+                'late, carried': (lambda: late.e_step(x), lambda: later.e_step(x)),
+            }, s.repeats)
+        moved = (later.filters - late.filters).norm()/late.filters.norm()
+        out[name] = dict(images=len(x), seconds=t, moved=moved.item(),
+                         forms=dict(later.forms))
+    torch.set_num_threads(threads)
     return out
 
 # %% ../../nbs/6_speed/01_speed.ipynb #ce41a1b9
@@ -233,8 +268,8 @@ def count_passes(s:Speed)->list:
 # a pass
 GPU_IMAGES = {'MNIST, variance 1': 60000, 'MNIST, learned variance': 60000,
               'STL-10, variance 1': 105000}
-PARTS = dict(passes=time_passes, growth=time_growth, memory=measure_memory,
-             incremental=count_passes, ranks=time_ranks,
+PARTS = dict(passes=time_passes, bounds=time_bounds, growth=time_growth,
+             memory=measure_memory, incremental=count_passes, ranks=time_ranks,
              gpu=lambda s: gpu_rows({k: (m, x, GPU_IMAGES[k])
                                       for k, (m, x) in problems(s).items()}, s.repeats))
 

@@ -35,11 +35,11 @@ def pool(score:Tensor # (N,K,H',W') in nats
 def by_chunks(model:PatchMixture, batches:Iterable[Tensor], # images, (N,C,H,W) each
               f:Callable, # of a model and some images
              )->Tensor: # on the CPU
-    "`f` of all images, so many at a time that their feature map fits, put together."
+    "`f` of all images, computed for so many at a time that their maps fit."
     return torch.cat([_of_batch(model, x, f) for x in batches])
 
 def _of_batch(model:PatchMixture, x:Tensor, f:Callable)->Tensor:
-    "The answers for a batch, in one tensor: many small ones would scatter in memory."
+    "The answers for a batch, in one tensor, which many small ones would scatter."
     n, out = model.chunk_size(x.shape[-2:]), None
     for i in range(0, len(x), n):
         v = f(*model.precise(x[i:i+n].to(model.filters))).cpu()
@@ -48,9 +48,9 @@ def _of_batch(model:PatchMixture, x:Tensor, f:Callable)->Tensor:
         out[i:i+n] = v
     return out
 
-# %% ../../nbs/1_paper/06_pooling.ipynb #83ba78ca
+# %% ../../nbs/1_paper/06_pooling.ipynb #70548101
 def pooled_features(model:PatchMixture, x:Tensor, # images, (N,C,H,W)
-                    variance:float|None=None, # sigma2 of the scores; the model's own
+                    variance:float|None=None, # sigma2; the model's own
                    )->Tensor: # (N,K) on the CPU
     "Pooled scores of all images (eq. 1.6.1)."
     m = model if variance is None else replace(model, variance=variance)
@@ -61,13 +61,15 @@ def _check_labels(features:Tensor, y:np.ndarray|Tensor, name:str='y')->np.ndarra
     "Labels as an array; `ValueError` unless there is one for each image."
     y = np.asarray(y)
     if y.shape == (len(features),): return y
-    raise ValueError(f'{name}: expected one label for each of {len(features)} images, got '
-                     f'shape {y.shape}; labels and images must come from the same part')
+    n = len(features)
+    raise ValueError(f'{name}: expected one label for each of {n} images, '
+                     f'got shape {y.shape}; labels and images must come from the '
+                     'same part of the data')
 
 # %% ../../nbs/1_paper/06_pooling.ipynb #accf1ff2
 def softmax_regression(standardise:bool=True, # zero mean, unit deviation first
                        C:float=1., # inverse strength of the L2 penalty
-                       max_iter:int|None=None, # steps of L-BFGS; 5000, or 100 unscaled
+                       max_iter:int|None=None, # of L-BFGS; 5000, 100 unscaled
                       )->ClassifierMixin:
     "Multinomial logistic regression, on features as they are or standardised."
     steps = max_iter or (5000 if standardise else 100)
@@ -80,7 +82,8 @@ def accuracy(classifier:ClassifierMixin, # anything with fit and score
              test_features:Tensor, y_test:np.ndarray|Tensor, # part to be judged on
             )->float: # percent
     "Fit a classifier and return the percentage of test labels it gets right."
-    y, y_test = _check_labels(features, y), _check_labels(test_features, y_test, 'y_test')
+    y = _check_labels(features, y)
+    y_test = _check_labels(test_features, y_test, 'y_test')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)
         classifier.fit(np.asarray(features), y)
@@ -92,9 +95,9 @@ def max_pool(score:Tensor # (N,K,H',W') in nats
     "Largest score over all locations."
     return score.flatten(2).amax(2)
 
-# %% ../../nbs/1_paper/06_pooling.ipynb #7178c0a3
+# %% ../../nbs/1_paper/06_pooling.ipynb #261637bd
 class SupervisedNet(nn.Module):
-    "Convolution, image-wide pooling, ReLU, linear layer: logits of classes (sec. 5.1)."
+    "Convolution, image-wide pooling, ReLU, linear layer: logits (sec. 5.1)."
     def __init__(self, channels:int, n_filters:int, patch_size:int, padding:int=0,
                  n_classes:int=10, pooling:Callable=max_pool):
         super().__init__()
@@ -130,5 +133,6 @@ def supervised_accuracy(net:nn.Module, x:Tensor, # images, (N,C,H,W)
                         batch_size:int=100)->float:
     "Percentage of images whose largest logit is their label."
     device = next(net.parameters()).device
-    best = torch.cat([net(b.to(device)).argmax(1).cpu() for b in x.split(batch_size)])
+    batches = x.split(batch_size)
+    best = torch.cat([net(b.to(device)).argmax(1).cpu() for b in batches])
     return 100*best.eq(y).double().mean().item()

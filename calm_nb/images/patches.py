@@ -25,8 +25,8 @@ def all_patches(x:Tensor, # images, (N,C,H,W), padded
                                                      5).flatten(3).flatten(0,2)
 
 # %% ../../nbs/2_library/06_patches.ipynb #045b5a7a
-def cut_patches(x:Tensor|Sequence, # images, (N,C,H,W), or (C,H,W) each if sizes differ
-                places:Tensor, # (n,3): image, row and column of the upper left corner
+def cut_patches(x:Tensor|Sequence, # images, (N,C,H,W), or a list of (C,H,W)
+                places:Tensor, # (n,3): image, row and column of a corner
                 L:int, # side
                )->Tensor: # (n,C,L,L)
     "The patches at given places."
@@ -58,7 +58,7 @@ def random_crops(images:list, # of (1,C,H,W)
                  side:int, # of the squares
                  n:int, # number of squares
                  g:torch.Generator)->Tensor: # (n,C,side,side)
-    "Squares from random places, each image in turn; `ValueError` if one is too small."
+    "Squares from random places, each image in turn; none may be too small."
     small = min(min(im.shape[2:]) for im in images)
     if small < side:
         raise ValueError(f'images: expected at least {side} pixels in height and '
@@ -74,10 +74,10 @@ def random_crops(images:list, # of (1,C,H,W)
 def natural_patches(n:int, # number of patches
                     size:int, # their side
                     images:list, # byte arrays (H,W,C), see `photographs`
-                    min_std:float=.04, # flatter patches are discarded; pixels in 0..1
+                    min_std:float=.04, # flatter ones are discarded; pixels in 0..1
                     seed:int=0,
                    )->Tensor: # (n,C,size,size) float32, each without its mean
-    "Random patches with noise of one grey level, mean taken out, flat ones discarded."
+    "Random patches with noise of a grey level, without mean, flat ones discarded."
     g, kept, each = torch.Generator().manual_seed(seed), [], n//len(images)//2 + 1
     for _ in range(50):
         kept += [_lively(im, size, each, min_std, g) for im in images]
@@ -92,7 +92,7 @@ def natural_patches(n:int, # number of patches
 # %% ../../nbs/2_library/06_patches.ipynb #c6c55e69
 def _lively(im:np.ndarray, size:int, n:int, min_std:float,
             g:torch.Generator)->Tensor:
-    "Those of `n` noisy patches of a byte image (H,W,C) that vary enough, without mean."
+    "Of `n` noisy patches of a byte image (H,W,C) those that vary, without mean."
     x = torch.as_tensor(im.copy()).permute(2,0,1)[None]
     r, c = (torch.randint(s - size + 1, (n,), generator=g) for s in x.shape[2:])
     p = cut_patches(x, torch.stack([torch.zeros_like(r), r, c], 1), size).float()
@@ -103,7 +103,7 @@ def _lively(im:np.ndarray, size:int, n:int, min_std:float,
 def sample_images(batches:ImageBatches, # images and their weights
                   n:int, # number of images
                   rng:np.random.RandomState)->Tensor: # (n,C,H,W)
-    "`n` different images drawn by weight; they repeat only if there are fewer than `n`."
+    "`n` different images drawn by weight; repeated only if there are fewer."
     keys, kept = torch.empty(0, dtype=torch.float64), None
     for x, w in batches:
         new = torch.as_tensor(rng.exponential(size=len(x)))/(1. if w is None else w)

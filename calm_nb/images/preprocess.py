@@ -13,34 +13,40 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor
 
+from ..files import JSONField, TensorField, check_fields
 from .arrays import ImageBatches, Images, images_at_a_time
 from ..models.patch import conv2d
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #072bd671
 def scale_to_norm(x:Tensor, # images, (N,C,H,W)
-                  norm:float=9., # r; MNIST's digits have 9.2 on average with pixels in 0..1
+                  norm:float=9., # r; 9.2 is the mean of MNIST's digits
                  )->Tensor: # (N,C,H,W); an empty image stays empty
     "Images scaled to one length (eq. 2.7.1)."
     return x*(norm/x.flatten(1).norm(dim=1).clamp(min=1e-6)).view(-1,1,1,1)
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #3baad20d
-def gradient(x:Tensor)->tuple[Tensor,Tensor]:
-    "Central differences along columns and rows, zero outside the image, each like `x`."
+def gradient(x:Tensor # images, (N,C,H,W)
+            )->tuple[Tensor,Tensor]: # each like `x`
+    "Central differences along columns and rows, zero outside the image."
     p = F.pad(x, (1,1,1,1))
-    return (p[..., 1:-1, 2:] - p[..., 1:-1, :-2])/2, (p[..., 2:, 1:-1] - p[..., :-2, 1:-1])/2
+    return (p[..., 1:-1, 2:] - p[..., 1:-1, :-2])/2, (p[..., 2:, 1:-1] - p[..., :-2,
+                                                                           1:-1])/2
 
+# %% ../../nbs/2_library/07_preprocess.ipynb #3d71d3d6
 def orientation_channels(x:Tensor, # images, (N,1,H,W)
                          n:int=4, # orientations
                          sharpness:int=4, # power of the cosine
                         )->Tensor: # (N,n,H/2,W/2)
-    "Where the image has edges of each orientation, at half the resolution (eq. 2.7.2)."
-    from torchvision.transforms.functional import gaussian_blur    # takes seconds to load
+    "Edges of each orientation, at half the resolution (eq. 2.7.2)."
+    from torchvision.transforms.functional import gaussian_blur    # slow to load
     gx, gy = gradient(gaussian_blur(x, 7, .7))
     m = torch.hypot(gx, gy)
     angles = [math.pi*k/n for k in range(n)]
-    cos = torch.cat([(gx*math.cos(a) + gy*math.sin(a))/m.clamp(min=1e-8) for a in angles], 1)
+    cos = torch.cat([(gx*math.cos(a) + gy*math.sin(a))/m.clamp(min=1e-8)
+                     for a in angles], 1)
     return F.avg_pool2d(gaussian_blur(cos.abs()**sharpness*m**.5, 7, 1.), 2)
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #38b62ef7
@@ -51,12 +57,15 @@ def standardise(x:Tensor, # images or patches, (N,C,H,W)
     x = x - x.mean((1,2,3), keepdim=True)
     return x/(x.pow(2).mean((1,2,3), keepdim=True) + eps).sqrt()
 
+# %% ../../nbs/2_library/07_preprocess.ipynb #db736e74
 def contrast_normalise(p:Tensor, # patches, (n,C,L,L), pixels in 0..1
                        eps:float=10/255**2)->Tensor: # like `p`
     "Patches standardised, noise left small (eq. 2.7.3)."
     return standardise(p, eps)
 
-def unit_length(z:Tensor)->Tensor:
+# %% ../../nbs/2_library/07_preprocess.ipynb #6a3fbbe1
+def unit_length(z:Tensor # images, patches or filters, (N,C,H,W)
+               )->Tensor: # like `z`
     "Every image, patch or filter brought to length one; an empty one stays empty."
     return F.normalize(z.flatten(1)).view_as(z)
 
@@ -64,11 +73,12 @@ def unit_length(z:Tensor)->Tensor:
 def sphere_rows(x:Tensor, # images, (N,C,H,W), pixels in 0..1
                 eps:float=1e-4, # epsilon, in squared units of a pixel
                )->Tensor: # (N,C,H,W)
-    "Each channel of each image with its rows decorrelated over its columns (eq. 2.7.4); computed in float64."
+    "Each channel with its rows decorrelated over its columns (eq. 2.7.4)."
     X = x.double()
     X = X - X.mean(3, keepdim=True)
     l, V = torch.linalg.eigh(X @ X.mT/X.shape[3])
-    return (V @ ((l.clamp(min=0) + eps).rsqrt()[...,None]*(V.mT @ X))).to(x.dtype if x.is_floating_point() else torch.float32)
+    X = V @ ((l.clamp(min=0) + eps).rsqrt()[...,None]*(V.mT @ X))
+    return X.to(x.dtype if x.is_floating_point() else torch.float32)
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #f64812a1
 @dataclass(frozen=True)
@@ -81,62 +91,123 @@ class PatchZCA:
     def fit(cls, p:Tensor, # patches, (n,C,L,M)
             eps:float=.1, # epsilon, in squared units of `p`
            )->'PatchZCA':
-        "Mean and whitening matrix of patches; `ValueError` if there is no more than one."
-        if len(p) < 2: raise ValueError(f'p: expected at least two patches, got {len(p)}; take more images')
-        f = p.flatten(1).double()
-        l, V = torch.linalg.eigh((f - f.mean(0)).T @ (f - f.mean(0))/len(f))
-        return cls(p.double().mean(0).to(p.dtype), (V*(l.clamp(min=0) + eps).rsqrt() @ V.T).to(p.dtype))
+        "Mean and whitening matrix of patches; `ValueError` if there is only one."
+        if len(p) < 2: raise ValueError(f'p: expected at least two patches, got '
+                                        f'{len(p)}; take more images')
+        mean = p.double().mean(0)
+        f = (p - mean).flatten(1)
+        l, V = torch.linalg.eigh(f.T @ f/len(f))
+        W = V*(l.clamp(min=0) + eps).rsqrt() @ V.T
+        return cls(mean.to(p.dtype), W.to(p.dtype))
 
     def __call__(self, p:Tensor # (n,C,L,M)
                 )->Tensor: # (n,C,L,M)
         "Whitened patches (eq. 2.7.5)."
         return ((p - self.mean).flatten(1) @ self.W).view_as(p)
 
-    def fold(self, filters:Tensor # mu_k, (K,C,L,M)
-            )->tuple[Tensor,Tensor]: # filters (K,C,L,M) and biases (K,) for patches that are not whitened
-        "Filters and biases whose convolution with an image is that of `filters` with its whitened patches (eq. 2.7.6)."
-        f = (filters.flatten(1) @ self.W).view_as(filters)
-        return f, -(f*self.mean).flatten(1).sum(1)
+# %% ../../nbs/2_library/07_preprocess.ipynb #36a62ea3
+@patch
+def fold(self:PatchZCA, filters:Tensor # mu_k, (K,C,L,M)
+        )->tuple[Tensor,Tensor]: # filters (K,C,L,M) and biases (K,)
+    "What finds in patches what `filters` find in whitened ones (eq. 2.7.6)."
+    f = (filters.flatten(1) @ self.W).view_as(filters)
+    return f, -(f*self.mean).flatten(1).sum(1)
 
-    def whiten(self, x:Tensor # images, (N,C,H,W)
-              )->Tensor: # (N,C,H-L+1,W-M+1)
-        "The middle pixel of each whitened patch."
-        C, L, M = self.mean.shape
-        return conv2d(x, *self.fold(torch.eye(C*L*M, dtype=x.dtype).view(C, L*M, C, L, M)[:, L//2*M + M//2]))
+# %% ../../nbs/2_library/07_preprocess.ipynb #ee50fbf7
+@patch
+def whiten(self:PatchZCA, x:Tensor # images, (N,C,H,W)
+          )->Tensor: # (N,C,H-L+1,W-M+1)
+    "The middle pixel of each whitened patch."
+    C, L, M = self.mean.shape
+    pixels = torch.eye(C*L*M, dtype=x.dtype).view(C, L*M, C, L, M)
+    return conv2d(x, *self.fold(pixels[:, L//2*M + M//2]))
 
 # %% ../../nbs/2_library/07_preprocess.ipynb #8004298d
-STEPS = dict(scale=scale_to_norm, standardise=standardise, sphere_rows=sphere_rows, orientation=orientation_channels)
+STEPS = dict(scale=scale_to_norm, standardise=standardise, sphere_rows=sphere_rows,
+             orientation=orientation_channels)
+_small, _number = JSONField(int, low=1, high=64), JSONField(float, low=0)
+_SETTINGS = dict(scale=dict(norm=_number), standardise=dict(eps=_number),
+                 sphere_rows=dict(eps=_number),
+                 orientation=dict(n=_small, sharpness=_small))
 
+def _check_step(step:tuple):
+    "`ValueError` unless a step is a known name with settings in their range."
+    if len(step) != 2 or str(step[0]) not in STEPS or not isinstance(step[1], dict):
+        raise ValueError(f'steps: expected names among {", ".join(STEPS)}, or a '
+                         f'PatchZCA, got {str(step)[:80]}')
+    name, settings = step
+    for k, v in settings.items():
+        if k in _SETTINGS[name]:
+            _SETTINGS[name][k].check(f'steps: {name}.{k}', v, {})
+        else:
+            raise ValueError(f'steps: expected {name} with '
+                             f'{", ".join(_SETTINGS[name])}, got {str(k)[:80]}')
+
+# %% ../../nbs/2_library/07_preprocess.ipynb #880e9760
 class Steps:
-    "Preprocessing steps one after the other: names from `STEPS`, pairs of a name and its settings, or a fitted `PatchZCA`."
-    def __init__(self, *steps:str|tuple|PatchZCA):
+    "Preprocessing steps one after the other."
+    def __init__(self,
+                 *steps:str|tuple|PatchZCA): # names, (name, settings), or fitted
         self.steps = [(s, {}) if isinstance(s, str) else s for s in steps]
         for s in self.steps:
-            if not isinstance(s, PatchZCA) and (len(s) != 2 or s[0] not in STEPS or not isinstance(s[1], dict)): raise ValueError(f'steps: expected names among {", ".join(STEPS)}, or a PatchZCA, got {s!r}')
+            if not isinstance(s, PatchZCA): _check_step(s)
 
-    def __repr__(self)->str: return f'Steps({", ".join(f"PatchZCA{tuple(s.mean.shape)}" if isinstance(s, PatchZCA) else f"{s[0]!r}" for s in self.steps)})'
+    def __repr__(self)->str:
+        words = [f'PatchZCA{tuple(s.mean.shape)}' if isinstance(s, PatchZCA)
+                 else repr(s[0])
+                 for s in self.steps]
+        return f'Steps({", ".join(words)})'
 
     def __call__(self, x:Tensor # images, (N,C,H,W)
                 )->Tensor:
         "Images after all steps; bytes are divided by 255 first."
         x = x/255 if x.dtype == torch.uint8 else x
-        for s in self.steps: x = s.whiten(x) if isinstance(s, PatchZCA) else STEPS[s[0]](x, **s[1])
+        for s in self.steps:
+            x = s.whiten(x) if isinstance(s, PatchZCA) else STEPS[s[0]](x, **s[1])
         return x
 
-    def state(self)->tuple[dict,list]: # tensors by name, and what JSON can hold
-        "All that is needed to build the same steps again."
-        tensors = {f'step{i}.{k}': getattr(s, k) for i, s in enumerate(self.steps) if isinstance(s, PatchZCA) for k in ('mean', 'W')}
-        return tensors, ['PatchZCA' if isinstance(s, PatchZCA) else list(s) for s in self.steps]
+# %% ../../nbs/2_library/07_preprocess.ipynb #4405a988
+@patch
+def state(self:Steps)->tuple[dict,list]: # tensors by name, and what JSON can hold
+    "All that is needed to build the same steps again."
+    fitted = {i: s for i, s in enumerate(self.steps) if isinstance(s, PatchZCA)}
+    tensors = {f'step{i}.{k}': getattr(s, k) for i, s in fitted.items()
+               for k in ('mean', 'W')}
+    return tensors, ['PatchZCA' if i in fitted else list(s) for i,
+                     s in enumerate(self.steps)]
 
-    @classmethod
-    def from_state(cls, tensors:dict, names:list)->'Steps':
-        "The steps that `state` speaks of; `KeyError` or `ValueError` if they do not fit together."
-        return cls(*(PatchZCA(tensors[f'step{i}.mean'], tensors[f'step{i}.W']) if n == 'PatchZCA' else tuple(n) for i, n in enumerate(names)))
+# %% ../../nbs/2_library/07_preprocess.ipynb #1f1ab9ea
+@patch(cls_method=True)
+def from_state(cls:Steps, tensors:dict, names:list)->Steps:
+    "The steps that `state` speaks of; `ValueError` names what does not fit."
+    JSONField(list).check('steps', names, {})
+    return cls(*(_whitening(tensors, i) if n == 'PatchZCA' else _named(n)
+                 for i, n in enumerate(names)))
 
+def _named(step:object)->tuple:
+    JSONField(list, size=2).check('steps', step, {})
+    return tuple(step)
+
+def _whitening(tensors:dict, i:int)->PatchZCA:
+    "The whitening of step i, with a matrix as wide as its patches."
+    mean, W = f'step{i}.mean', f'step{i}.W'
+    held = {k: v for k, v in tensors.items() if k in (mean, W)}
+    check_fields(held, {}, {mean: TensorField(('C', 'L', 'M')), W: TensorField()})
+    D = held[mean].numel()
+    check_fields(held, {}, {mean: TensorField(), W: TensorField((D, D),
+                                                                (held[mean].dtype,
+                                                                 ))})
+    return PatchZCA(held[mean], held[W])
+
+# %% ../../nbs/2_library/07_preprocess.ipynb #952d2b27
 class Prepared:
     "Images of any source after some steps, a batch at a time, as often as wanted."
-    def __init__(self, X:Images, steps:Steps, batch_size:int=100):
-        self.batches, self.steps = ImageBatches(X, min(batch_size, images_at_a_time(X))), steps
+    def __init__(self, X:Images, # images of any source
+                 steps:Steps, # what is done to them
+                 batch_size:int=100): # images per batch
+        self.X, self.steps = X, steps
+        self.batches = ImageBatches(X, min(batch_size, images_at_a_time(X)))
         self.n_images = self.batches.n_images
     def __len__(self)->int: return len(self.batches)
-    def __iter__(self)->Iterator[Tensor]: return (self.steps(x) for x, _ in self.batches)
+    def __iter__(self)->Iterator[Tensor]:
+        return (self.steps(x) for x, _ in self.batches)

@@ -37,12 +37,12 @@ for _, dir in ipairs(pandoc.system.list_directory(root)) do
   if dir == '.' or dir:match('^%d+_[^.]*$') then
     for _, name in ipairs(notebooks(dir)) do
       local path = dir .. '/' .. name
-      for tag in read(pandoc.path.join{root, path}):gmatch('\\\\tag{(%w+)}') do pages_of[tag] = path end
+      for tag in read(pandoc.path.join{root, path}):gmatch('\\\\tag{([%w.]+)}') do pages_of[tag] = path end
     end
   end
 end
 for _, name in ipairs(notebooks('.')) do
-  for tag in read(pandoc.path.join{root, name}):gmatch('\\\\tag{(%w+)}') do pages_of[tag] = name end
+  for tag in read(pandoc.path.join{root, name}):gmatch('\\\\tag{([%w.]+)}') do pages_of[tag] = name end
 end
 local site = read(pandoc.path.join{root, 'nbdev.yml'}):match('site%-url: "(.-)"')
 
@@ -56,7 +56,7 @@ local function references(inlines)
   local out, expected, first = pandoc.Inlines{}, false, nil
   for _, el in ipairs(inlines) do
     local space = el.t == 'Space' or el.t == 'SoftBreak'
-    local tag, after = (el.text or ''):match('^(%w+)(.*)$')
+    local tag, after = (el.text or ''):match("^([%w.]*%w)(.*)$")
     if el.t == 'Str' and el.text:match('[Ee]q%.$') then expected, first = true, #out + 1
     elseif expected and el.t == 'Str' and tag and equation(tag) then
       local text = pandoc.Inlines{}
@@ -141,7 +141,7 @@ local function once(blocks)
     kept:insert(b)
     if b.t == 'Header' and i > 1 and pandoc.utils.stringify(blocks[i-1]) == 'source' and code and code.t == 'CodeBlock' then
       b.classes:insert('entry')
-      code.text = code.text:gsub('([:| %[])__main__%.', '%1'):gsub('=<factory>', '=...')
+      code.text = code.text:gsub('([:| %[])__main__%.', '%1'):gsub('=<factory>', '=...'):gsub('%[`([^`\n]+)`%]%(https?://[^)\n]+%)', '%1')
       local j = i + 1
       while blocks[j] and not (blocks[j].t == 'Div' and blocks[j].classes:includes('cell')) and blocks[j].t ~= 'Header' and blocks[j].t ~= 'HorizontalRule' do j = j + 1 end
       local k = j
