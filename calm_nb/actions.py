@@ -184,7 +184,7 @@ def features(args:argparse.Namespace # of `calm_nb features`
 def predict(args:argparse.Namespace # of `calm_nb predict`
            ):
     "Write the likeliest filter of each image, by its number from 0."
-    _rows(args, 'filter', lambda calm, X: np.asarray(calm.transform(X)).argmax(1))
+    _rows(args, 'filter', CALM.predict)
 
 # %% ../nbs/2_library/26_actions.ipynb #46c795ac
 PAGE = ('<!doctype html><meta charset="utf-8"><title>{name}</title><h1>{name}</h1>'
