@@ -25,6 +25,7 @@ from torch import Tensor
 from .backends.distributed import process_group
 from .backends.triton_em import fastest
 from .em.algorithms import EPOCHS
+from .em.auto import Choice, choose_algorithm, random_order, shuffled
 from .em.checkpoint import Checkpoint
 from .em.driver import EMRun, SingleProcess, fit_em
 from .em.repair import repair
@@ -39,6 +40,7 @@ from .images.preprocess import Steps
 from .memory import check_memory, fit_memory, machine_memory, memory_errors
 from .models.mixture import PatchMixture
 from .schema import check_choice, check_int, check_model, check_positive
+from .threads import notice_waiting
 
 # %% ../nbs/2_library/18_estimator.ipynb #13019ce3
 class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -53,7 +55,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         window:int|None=None, # side of windows with a patch each; None: whole image
         init:str|np.ndarray|Tensor='patches', # 'patches', 'random', or (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
-        algorithm:str='batch', # 'batch' (Algorithm 1), 'incremental' or 'growing'
+        algorithm:str='auto', # 'batch' (Algorithm 1), 'incremental', 'growing', 'auto'
         max_iter:int=50, # epochs at most
         tol:float=1e-3, # converged when an epoch gains fewer nats per image
         batch_size:int|str='auto', # images read at a time
@@ -86,7 +88,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X:Images # as for `fit`, of the same shape
                  )->np.ndarray|Tensor: # (N,K); a tensor if `X` is one
-        "Pooled scores in nats: log-sum-exp over locations (eq. P)."
+        "Pooled scores in nats: log-sum-exp over locations (eq. 1.6.1)."
         return self._each(X, lambda m, x: pool(m.score(x)))
 
     def score(self, X:Images, # as for `fit`, of the same shape
@@ -106,7 +108,7 @@ COUNTS = dict( # parameters that are counted: the least, and what they are
     padding=(0, 'the number of zeros around an image'),
     n_init=(1, 'the number of starts'), max_iter=(1, 'the number of epochs'))
 BOOLS = 'learn_variance', 'learn_weights', 'progress', 'warm_start'
-CHOICES = dict(algorithm=tuple(EPOCHS), dead=('keep', 'restart', 'prune'))
+CHOICES = dict(algorithm=('auto', *EPOCHS), dead=('keep', 'restart', 'prune'))
 
 @patch
 def _check_params(self:CALM):
@@ -231,20 +233,22 @@ def _fingerprint(batches:ImageBatches, ordered:bool=False
             code += (n if ordered else 1)*int.from_bytes(one, 'big')
     return n, code % 2**53
 
-# %% ../nbs/2_library/18_estimator.ipynb #0849a7a4
+# %% ../nbs/2_library/18_estimator.ipynb #b2710319
 @patch
-def _identity(self:CALM, mine:ImageBatches, group:SingleProcess)->dict:
+def _identity(self:CALM, mine:ImageBatches, group:SingleProcess,
+              choice:Choice)->dict:
     "What a checkpoint must agree with beside the model's settings."
-    seed, ordered = self.random_state, self.algorithm != 'batch'
+    seed, ordered = self.random_state, choice.algorithm != 'batch'
     n, code = map(group.total, _fingerprint(mine, ordered))
     init = self.init if isinstance(self.init, str) else _digest(self.init)
     if self.warm_start and hasattr(self, 'model_'): init = _digest(self.filters_)
-    said = dict(algorithm=self.algorithm, images=f'{n} ({code % 2**53:x})',
+    said = dict(algorithm=choice.algorithm, images=f'{n} ({code % 2**53:x})',
                 init=init,
                 random_state=int(seed)
                 if isinstance(seed, numbers.Integral) else None,
                 dead=self.dead)
-    return said | (dict(batch_size=self.batch_size) if ordered else {})
+    size = choice.batch_size or self.batch_size
+    return said | (dict(batch_size=size) if ordered else {})
 
 @patch
 def _checkpoints(self:CALM)->list: # of files or None
@@ -253,17 +257,34 @@ def _checkpoints(self:CALM)->list: # of files or None
     if self.n_init == 1: return [c and Path(c)]
     return [c and Path(f'{c}.{i}') for i in range(self.n_init)]
 
-# %% ../nbs/2_library/18_estimator.ipynb #7ab08c30
+# %% ../nbs/2_library/18_estimator.ipynb #265a3a51
 @patch
-def _epoch(self:CALM)->Callable:
-    "What an epoch of `algorithm` does."
-    return EPOCHS[self.algorithm]
+def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choice:
+    "The algorithm asked for, or the one that suits images like the batch `x`."
+    if self.algorithm != 'auto': return Choice(self.algorithm, 'as asked for')
+    (C, H, W), L = x.shape[1:], self.patch_size
+    B = 2*self.padding - L + 1
+    operations = 4*self.n_filters*C*L*L*(H + B)*(W + B)
+    size = None if self.batch_size == 'auto' else self.batch_size
+    return choose_algorithm(X, self.n_filters, operations, w, world_size, size)
 
 @patch
-def _check_memory(self:CALM, x:Tensor, batches:ImageBatches):
+def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice,
+              share:tuple[int,int],
+              checks:dict)->ImageBatches:
+    "The batches of EM, in random order where the choice says so."
+    n = choice.batch_size
+    if n is None: return self._batches(X, w, share, **checks)
+    order, least = random_order(len(X), n), max(1, self.patch_size - 2*self.padding)
+    return ImageBatches(shuffled(X, order), n, None if w is None else w[order],
+                        min_size=least, **checks)
+
+# %% ../nbs/2_library/18_estimator.ipynb #df17975e
+@patch
+def _check_memory(self:CALM, x:Tensor, batches:ImageBatches, choice:Choice):
     "`ValueError` if EM on batches like `x` needs more memory than there is."
-    many = self.algorithm != 'batch' and batches.n_images
-    sums = -(-batches.n_images//len(x)) if many else 1
+    many = choice.algorithm != 'batch' and batches.n_images
+    sums = -(-batches.n_images//(choice.batch_size or len(x))) if many else 1
     filters = self.n_filters, x.shape[1], self.patch_size, self.patch_size
     need = fit_memory(tuple(x.shape), filters, self.padding, sums, x.element_size())
     check_memory(need, machine_memory(self._device()))
@@ -271,19 +292,20 @@ def _check_memory(self:CALM, x:Tensor, batches:ImageBatches):
 # %% ../nbs/2_library/18_estimator.ipynb #198decb7
 @patch
 def _runs(self:CALM, x:Tensor, whole:ImageBatches, mine:ImageBatches,
-          group:SingleProcess
-         )->list[EMRun]:
+          group:SingleProcess, choice:Choice)->list[EMRun]:
     "A run of EM from every start; `mine` are this process's batches."
-    settings = self._identity(mine, group) if self.checkpoint else None
+    settings = self._identity(mine, group, choice) if self.checkpoint else None
     rng, runs = check_random_state(self.random_state), []
     warm = self.warm_start and hasattr(self, 'model_')
     for file in self._checkpoints()[:1 if warm else None]:
         start = self._start(whole, x, rng)
         group.agree('random_state', int(_digest(start.filters)[:12], 16),
                     'give a number, so that all processes start alike')
-        runs.append(fit_em(start, mine, self.max_iter, self.tol, self._epoch(),
-                           file and Checkpoint(file, settings), self.progress,
-                           lambda run: repair(run, whole, self.dead), group))
+        with notice_waiting():
+            runs.append(fit_em(start, mine, self.max_iter, self.tol,
+                               EPOCHS[choice.algorithm],
+                               file and Checkpoint(file, settings), self.progress,
+                               lambda run: repair(run, whole, self.dead), group))
     return runs
 
 # %% ../nbs/2_library/18_estimator.ipynb #6489fb27
@@ -302,26 +324,29 @@ def _warn(self:CALM):
                       'hundredth of an even share of the images; learn fewer, or '
                       'use dead="restart" or "prune"', DeadFilterWarning)
 
-# %% ../nbs/2_library/18_estimator.ipynb #72454a1f
+# %% ../nbs/2_library/18_estimator.ipynb #af663f34
 @patch
 def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, run EM from every start, and keep the likeliest."
     self._check_params()
-    if self.algorithm != 'batch': check_order(X, 'algorithm')
+    if self.algorithm not in ('auto', 'batch'): check_order(X, 'algorithm')
     x = self._batches(X, sample_weight).first()
+    w = None if sample_weight is None else as_weights(_as_array(sample_weight))
     group, like = process_group(), dict(channels=x.shape[1],
                                         size=tuple(x.shape[2:]))
-    whole = self._batches(X, sample_weight, **like)
-    mine = self._batches(X, sample_weight, group.share, **like)
-    self._check_memory(x, mine)
-    with memory_errors(len(x)): runs = self._runs(x, whole, mine, group)
-    self._keep(max(runs, key=lambda r: r.log_likelihood[-1]), tuple(x.shape[1:]))
+    choice = self._choice(X, x, w, group.world_size)
+    whole = self._batches(X, w, **like)
+    mine = self._to_visit(X, w, choice, group.share, like)
+    self._check_memory(x, mine, choice)
+    with memory_errors(len(x)): runs = self._runs(x, whole, mine, group, choice)
+    self._keep(max(runs, key=lambda r: r.log_likelihood[-1]), tuple(x.shape[1:]),
+               f'{choice.algorithm} EM: {choice.why}; ')
     self._warn()
     return self
 
 # %% ../nbs/2_library/18_estimator.ipynb #f4ef534d
 @patch
-def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
+def _keep(self:CALM, run:EMRun, image_shape:tuple, how:str='')->CALM:
     "Fitted attributes from a run of EM."
     m, stats = run.model, run.stats
     self.image_shape_, self.n_features_in_ = image_shape, math.prod(image_shape)
@@ -331,7 +356,7 @@ def _keep(self:CALM, run:EMRun, image_shape:tuple)->CALM:
     self.dead_, self.converged_ = m.dead(stats).cpu(), run.converged
     self.log_likelihood_, self.n_iter_ = run.log_likelihood, run.n_iter
     version, kind = torch.__version__.split('+')[0], str(m.filters.dtype)[6:]
-    self.backend_ = f'{m.form}; torch {version} on {m.filters.device.type}, {kind}'
+    self.backend_ = f'{m.form}; {how}torch {version} on {m.filters.device.type}, {kind}'
     return self
 
 # %% ../nbs/2_library/18_estimator.ipynb #36f77576
@@ -349,11 +374,11 @@ def _each(self:CALM, X:Images, f:Callable)->np.ndarray|Tensor:
                          'ones; rescale the images as for fitting, or give float64')
     return out if isinstance(X, Tensor) else out.numpy()
 
-# %% ../nbs/2_library/18_estimator.ipynb #206343c4
+# %% ../nbs/2_library/18_estimator.ipynb #45aedfcc
 @patch
 def feature_map(self:CALM, X:Images # as for `fit`, of the same shape
                )->np.ndarray|Tensor: # (N,K,H',W'); a tensor if `X` is one
-    "Scores of every filter and location in nats (eq. S)."
+    "Scores of every filter and location in nats (eq. 1.2.1)."
     return self._each(X, PatchMixture.score)
 
 # %% ../nbs/2_library/18_estimator.ipynb #19950579
@@ -363,11 +388,11 @@ def posterior(self:CALM, X:Images # as for `fit`, of the same shape
     "Responsibilities of filters and locations, one in sum in each window (eq. 3)."
     return self._each(X, lambda m, x: m.posterior(x)[0])
 
-# %% ../nbs/2_library/18_estimator.ipynb #3c8d7e62
+# %% ../nbs/2_library/18_estimator.ipynb #2b758b4c
 @patch
 def score_samples(self:CALM, X:Images # as for `fit`, of the same shape
                  )->np.ndarray|Tensor: # (N,); a tensor if `X` is one
-    "log p(x) of every image in nats (eq. S)."
+    "log p(x) of every image in nats (eq. 1.2.1)."
     return self._each(X, PatchMixture.log_likelihood)
 
 @patch
@@ -421,7 +446,7 @@ def _sums(self:CALM)->SufficientStats:
                 pixels=pixels, counts=c, weighted_sum=c[:,None,None,None]*f)
     return SufficientStats(**{k: v.to(m.filters.device) for k, v in sums.items()})
 
-# %% ../nbs/2_library/18_estimator.ipynb #d62d855d
+# %% ../nbs/2_library/18_estimator.ipynb #6f82405f
 @patch
 def _partial_fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     "Check, add the statistics of new images, and make an M-step."
@@ -431,7 +456,7 @@ def _partial_fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     batches = self._batches(X, sample_weight, channels=C, size=None
                             if first else tuple(size))
     x = batches.first()
-    self._check_memory(x, batches)
+    self._check_memory(x, batches, Choice('batch', 'of a stream'))
     with memory_errors(len(x)):
         rng = check_random_state(self.random_state)
         m = self._start(batches, x, rng) if first else self.model_
@@ -473,13 +498,13 @@ def sample(self:CALM, n:int=1 # images
     g = torch.Generator().manual_seed(int(rng.randint(2**31)))
     return self.model_.sample(n, self.image_shape_[1:], g)
 
-# %% ../nbs/2_library/18_estimator.ipynb #945c0363
+# %% ../nbs/2_library/18_estimator.ipynb #af24b457
 @patch
 def to_conv2d(self:CALM,
               dtype:torch.dtype|None=None, # float64 for images far from zero
               device:str|torch.device='cpu', # 'auto': CUDA if there is any
              )->torch.nn.Conv2d:
-    "An ordinary convolution layer whose output is `feature_map` (eq. S)."
+    "An ordinary convolution layer whose output is `feature_map` (eq. 1.2.1)."
     check_is_fitted(self, 'model_')
     m, f = self.model_, self.filters_.to(dtype or self.filters_.dtype)
     B = m.window**2 if m.window else math.prod(m.locations(self.image_shape_[1:]))

@@ -27,7 +27,7 @@ from .em.driver import EMRun, batch_epoch, fit_em
 from .em.repair import worst_explained
 from .em.steps import SufficientStats
 from .estimator import (CALM, DeadFilterWarning, check_choice, check_int,
-                               check_positive, digest, fingerprint)
+                               check_positive, _digest, _fingerprint)
 from .features.pooling import by_chunks
 from .files import load_tensors, save_tensors
 from .images.arrays import (ImageBatches, Images, Numbers, as_numbers,
@@ -326,7 +326,7 @@ def _identity(self:HierarchicalCALM, mine:ImageBatches, p:object)->dict:
     "What a checkpoint must agree with: images and weights, sizes and the seed."
     seed = int(self.random_state) if isinstance(self.random_state,
                                                 numbers.Integral) else None
-    n, code = map(p.total, fingerprint(mine))
+    n, code = map(p.total, _fingerprint(mine))
     return dict(images=f'{n} ({code % 2**53:x})', random_state=seed, dead=self.dead,
                 levels=[list(s) for s in self._sizes()], start=float(self.variance))
 
@@ -334,7 +334,7 @@ def _identity(self:HierarchicalCALM, mine:ImageBatches, p:object)->dict:
 def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches,
          mine:ImageBatches, file:Path|None, settings:dict|None, p:object)->EMRun:
     "One run of EM of a model, after all processes agree on its start."
-    code = digest(torch.cat([v.flatten().double().cpu()
+    code = _digest(torch.cat([v.flatten().double().cpu()
                              for v in m.state().values()]))
     p.agree('random_state', int(code[:12], 16), 'give a number, so that all '
             'processes start alike')

@@ -30,7 +30,8 @@ def pruned(self:PatchMixture, keep:Tensor # (K,) bool
           )->PatchMixture:
     "The mixture of the filters to keep."
     lw = self.log_weights[keep]
-    return replace(self, filters=self.filters[keep], log_weights=lw - lw.logsumexp(0))
+    return replace(self, filters=self.filters[keep],
+                   log_weights=lw - lw.logsumexp(0))
 
 # %% ../../nbs/2_library/12_dead_filters.ipynb #294bba45
 @torch.no_grad()
@@ -39,9 +40,11 @@ def worst_explained(model:object, batches:Iterable, # iterable of (x, w)
                    )->Tensor: # (n,C,H,W) or fewer
     "The images of smallest log-likelihood that have any weight, worst first."
     kept, ll = None, torch.empty(0, dtype=torch.float64)
-    for c in (c for x, w in batches for c in (x if w is None else x[w > 0]).split(model.chunk_size(x.shape[-2:])) if len(c)):
+    for c in (c for x, w in batches
+              for c in (x if w is None else x[w > 0]).split(model.chunk_size(x.shape[-2:])) if len(c)):
         m, z = model.precise(c.to(model.filters))
-        ll, kept = torch.cat([ll, m.log_likelihood(z).cpu()]), c if kept is None else torch.cat([kept, c])
+        ll, kept = torch.cat([ll,
+                              m.log_likelihood(z).cpu()]), c if kept is None else torch.cat([kept, c])
         worst = ll.argsort(stable=True)[:n]
         ll, kept = ll[worst], kept[worst]
     return kept

@@ -40,7 +40,7 @@ def sample_patches(x:Tensor, # images, (N,C,H,W)
                    n:int, # how many
                    g:torch.Generator, # source of randomness
                   )->Tensor: # (n,C,L,L)
-    "Normalised patches from random places that are not blank (eq. H)."
+    "Normalised patches from random places that are not blank (eq. 2.23.1)."
     x = F.pad(x, 4*(L//2,))
     norm = patch_norm(x, L)[:,0]
     places = (norm > BLANK*(EPSILON*x.shape[1]*L*L)**.5).nonzero()

@@ -19,51 +19,57 @@ from .patch import embed, patch_score
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #6ba97caf
 @dataclass(frozen=True)
 class PatchMixture:
-    "Mixture over filters and locations of one patch in an image: `filters` are the means mu_k."
+    "Mixture over filters and locations of one patch per image (eq. 1.2.1)."
     filters:Tensor # mu_k, (K,C,L,L)
     log_weights:Tensor|None = None # log pi_k, (K,); uniform if not given
     variance:Tensor|float = 1. # sigma2, one for all pixels
-    padding:int = 0 # rows and columns of zeros around an image; they count as observed
-    window:int|None = None # a patch in every window of so many locations squared; None: one in the whole image
+    padding:int = 0 # zeros around an image, which count as observed
+    window:int|None = None # side of a window of locations; None: the whole map
     learn_variance:bool = False
     learn_weights:bool = False
 
     def __post_init__(self):
+        if self.log_weights is not None: return
         K = len(self.filters)
-        if self.log_weights is None: object.__setattr__(self, 'log_weights', self.filters.new_full((K,), -math.log(K)))
+        uniform = self.filters.new_full((K,), -math.log(K))
+        object.__setattr__(self, 'log_weights', uniform)
 
-# %% ../../nbs/1_paper/02_patch_mixture.ipynb #b00e978c
+# %% ../../nbs/1_paper/02_patch_mixture.ipynb #46e3f90e
 @patch
 def pad(self:PatchMixture, x:Tensor # images, (N,C,H,W)
-       )->Tensor:
-    "Images with `padding` zeros on every side, (N,C,H+2p,W+2p)."
+       )->Tensor: # (N,C,H+2p,W+2p)
+    "Images with `padding` zeros on every side."
     return F.pad(x, 4*(self.padding,)) if self.padding else x
 
 @patch
-def locations(self:PatchMixture, size:tuple[int,int])->tuple[int,int]:
-    "H' and W': how many rows and columns of patch corners an image of `size` has."
-    return tuple(s + 2*self.padding - l + 1 for s, l in zip(size, self.filters.shape[-2:]))
+def locations(self:PatchMixture, size:tuple[int,int] # height and width of an image
+             )->tuple[int,int]:
+    "H' and W': how many rows and columns of patch corners an image has."
+    sides = zip(size, self.filters.shape[-2:])
+    return tuple(s + 2*self.padding - l + 1 for s, l in sides)
 
+# %% ../../nbs/1_paper/02_patch_mixture.ipynb #b00e978c
 @patch
 def score(self:PatchMixture, x:Tensor # images, (N,C,H,W)
          )->Tensor: # (N,K,H',W') in nats
-    "(<mu_k,x_u> - |mu_k|^2/2)/sigma2 + log pi_k - log B, a convolution with a bias (eq. S)."
-    B = math.prod(self.locations(x.shape[-2:])) if self.window is None else self.window**2
-    prior = self.log_weights - math.log(B)
-    return patch_score(self.pad(x), self.filters, self.variance) + prior[:,None,None]
+    "(<mu_k,x_u> - |mu_k|^2/2)/sigma2 + log pi_k - log B (eq. 1.2.1)."
+    B = self.window**2 if self.window else math.prod(self.locations(x.shape[-2:]))
+    prior = (self.log_weights - math.log(B))[:,None,None]
+    return patch_score(self.pad(x), self.filters, self.variance) + prior
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #e90491b6
 def exp_(x:Tensor # floating point; overwritten
         )->Tensor:
-    "Exponential, zero where it would be below three times the smallest normal number."
+    "Exponential, zero where it would be below three smallest normal numbers."
+    # processors are many times slower at denormal numbers, and so is what follows
     tiny = torch.finfo(x.dtype).tiny
     return F.threshold_(x.clamp_(min=math.log(tiny) + 1).exp_(), 3*tiny, 0.)
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #3541ad04
 def normalise_(score:Tensor, # scores; overwritten by exp(score - logsumexp)
                dim:tuple[int,...], # axes to normalise over
-              )->tuple[Tensor,Tensor]: # posterior, and logsumexp with `dim` removed
-    "Posterior and log normaliser of scores, with one exponential an entry (eq. 3)."
+              )->tuple[Tensor,Tensor]: # posterior; logsumexp, without dim
+    "Posterior and log normaliser of scores, one exponential per entry (eq. 3)."
     top = score.amax(dim, keepdim=True)
     gamma = exp_(score.sub_(top))
     z = gamma.sum(dim, keepdim=True)
@@ -72,23 +78,24 @@ def normalise_(score:Tensor, # scores; overwritten by exp(score - logsumexp)
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #c2e8079a
 def windows(score:Tensor, # (N,K,H',W')
             window:int|None, # side of a window in locations; None: the whole map
-           )->Tensor: # (N,K,rows,h,columns,w); -inf where a window hangs over the edge
+           )->Tensor: # (N,K,rows,h,columns,w); -inf over the edge
     "The score map cut into windows."
     H, W = score.shape[-2:]
     h, w = (H, W) if window is None else (window, window)
     if H % h or W % w: score = F.pad(score, (0, -W % w, 0, -H % h), value=-math.inf)
     return score.unflatten(3, (-1,w)).unflatten(2, (-1,h))
 
-def unwindows(tiles:Tensor, # as `windows` gives them
-              size:tuple[int,int])->Tensor:
-    "Undo `windows`: back to (N,K,H',W')."
+def unwindows(tiles:Tensor, # as windows gives them
+              size:tuple[int,int] # H' and W'
+             )->Tensor: # (N,K,H',W')
+    "Undo `windows`."
     return tiles.flatten(4,5).flatten(2,3)[..., :size[0], :size[1]]
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #2530dc63
 @patch
 def posterior(self:PatchMixture, x:Tensor # images, (N,C,H,W)
-             )->tuple[Tensor,Tensor]: # gamma (N,K,H',W'), and the log normaliser of each window (N,rows,columns)
-    "Responsibilities gamma_ku = exp(score_ku - logsumexp score), summing to one in every window (eq. 3)."
+             )->tuple[Tensor,Tensor]: # gamma (N,K,H',W'), log z (N,rows,columns)
+    "Responsibilities gamma_ku, which sum to one in every window (eq. 3)."
     score = self.score(x)
     gamma, log_z = normalise_(windows(score, self.window), (1,3,5))
     return unwindows(gamma, score.shape[-2:]), log_z
@@ -102,41 +109,47 @@ def coverage(self:PatchMixture, size:tuple[int,int] # height and width of the im
     for s, l, n in zip(size, self.filters.shape[-2:], self.locations(size)):
         w, i = self.window or n, torch.arange(s + 2*self.padding)
         starts = torch.arange(0, n, w)[:,None]
-        span.append(((starts <= i) & (i < (starts+w).clamp(max=n) + l - 1)).sum(0))
+        ends = (starts + w).clamp(max=n) + l - 1
+        span.append(((starts <= i) & (i < ends)).sum(0))
     return torch.outer(*span).to(self.filters)
 
 @patch
-def prior_correction(self:PatchMixture, size:tuple[int,int])->float:
-    "log w^2 - log(locations in the window), summed over windows: zero unless windows hang over the edge."
+def _prior_correction(self:PatchMixture, size:tuple[int,int])->float:
+    "log w^2 - log(locations in a window), summed over windows at the edge."
     if self.window is None: return 0.
-    n = [[min(self.window, m-i) for i in range(0, m, self.window)] for m in self.locations(size)]
+    n = [[min(self.window, m-i) for i in range(0, m, self.window)]
+         for m in self.locations(size)]
     return sum(math.log(self.window**2/(a*b)) for a in n[0] for b in n[1])
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #a0229ee9
 @patch
 def energy(self:PatchMixture, x:Tensor # images, (N,C,H,W)
-          )->Tensor:
-    "|x|^2 over the padded image, each pixel as often as windows see it, (N,) in float64."
+          )->Tensor: # (N,) in float64
+    "|x|^2 over the padded image, each pixel as often as windows see it."
+    if self.window is None: return x.pow(2).flatten(1).sum(1).double() # seen once
     return (self.coverage(x.shape[-2:])*self.pad(x).pow(2)).sum((1,2,3)).double()
 
 @patch
-def n_pixels(self:PatchMixture, size:tuple[int,int])->float:
-    "D: channels times pixels of the padded image, each as often as windows see it."
+def n_pixels(self:PatchMixture, size:tuple[int,int] # height and width of the images
+            )->float:
+    "D: channels times pixels, each as often as windows see it."
     return self.filters.shape[1]*self.coverage(size).sum().item()
 
+# %% ../../nbs/1_paper/02_patch_mixture.ipynb #ccdf7332
 @patch
 def log_evidence(self:PatchMixture, x:Tensor, # images, (N,C,H,W)
                  log_z:Tensor, # log normaliser of each window, (N,rows,columns)
                 )->Tensor: # (N,) in nats, float64
-    "log p(x) = background + log normaliser, summed over windows (eq. S)."
-    size, v = x.shape[-2:], torch.as_tensor(self.variance, dtype=torch.float64, device=x.device)
+    "log p(x): background plus log normaliser, summed over windows (eq. 1.2.1)."
+    size = x.shape[-2:]
+    v = torch.as_tensor(self.variance, dtype=torch.float64, device=x.device)
     background = -self.energy(x)/(2*v) - self.n_pixels(size)/2*(2*math.pi*v).log()
-    return background + log_z.double().sum((1,2)) + self.prior_correction(size)
+    return background + log_z.double().sum((1,2)) + self._prior_correction(size)
 
 @patch
 def log_likelihood(self:PatchMixture, x:Tensor # images, (N,C,H,W)
                   )->Tensor: # (N,) in nats, float64
-    "log p(x) of every image (eq. S)."
+    "log p(x) of every image (eq. 1.2.1)."
     return self.log_evidence(x, self.posterior(x)[1])
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #d4dd4f82
@@ -144,17 +157,28 @@ def log_likelihood(self:PatchMixture, x:Tensor # images, (N,C,H,W)
 def sample(self:PatchMixture, n:int, # number of images
            size:tuple[int,int], # height and width
            generator:torch.Generator|None=None, # source of randomness
-          )->tuple[Tensor,Tensor,Tensor]: # images (n,C,H,W), filter index (n,), location (n,2) in the padded image
-    "Draw filter, location and pixels, in this order; `ValueError` with several windows."
-    if self.window and self.window < max(self.locations(size)):
-        raise ValueError('window: expected None or one as large as the image to draw from, '
-                         f'got {self.window}; pixels that several windows see are counted '
-                         'in each, so the likelihood is no density of images')
+          )->tuple[Tensor,Tensor,Tensor]: # images (n,C,H,W), k (n,), u (n,2)
+    "Draw filter, location in the padded image, and pixels, in this order."
+    self._check_one_window(size)
     p, f = self.padding, self.filters
-    k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True, generator=generator)
-    u = torch.stack([torch.randint(m, (n,), generator=generator) for m in self.locations(size)], 1)
+    pi = self.log_weights.exp().cpu()
+    k = torch.multinomial(pi, n, replacement=True, generator=generator)
+    u = torch.stack([torch.randint(m, (n,), generator=generator)
+                     for m in self.locations(size)], 1)
     full = [s + 2*p for s in size]
-    mean = torch.stack([embed(f[i], tuple(j), full) for i, j in zip(k.tolist(), u.tolist())])
-    noise = torch.randn(mean.shape, generator=generator, dtype=f.dtype).to(f.device)
-    x = mean + noise*torch.as_tensor(self.variance, dtype=f.dtype)**.5
+    mean = [embed(f[i], tuple(j), full) for i, j in zip(k.tolist(), u.tolist())]
+    x = torch.stack(mean)
+    noise = torch.randn(x.shape, generator=generator, dtype=f.dtype).to(f.device)
+    x = x + noise*torch.as_tensor(self.variance, dtype=f.dtype)**.5
     return x[..., p:p+size[0], p:p+size[1]], k, u
+
+# %% ../../nbs/1_paper/02_patch_mixture.ipynb #55dd9f66
+@patch
+def _check_one_window(self:PatchMixture, size:tuple[int,int]):
+    "`ValueError` unless a window holds all locations of an image."
+    places = self.locations(size)
+    if self.window is None or max(places) <= self.window: return
+    side = self.window + self.filters.shape[-1] - 1 - 2*self.padding
+    raise ValueError(f'size: expected an image of one window, at most {side}x{side} '
+                     f'pixels, got {size[0]}x{size[1]}; windows that overlap have '
+                     'no joint density, so no image of several can be drawn')
