@@ -26,7 +26,7 @@ from nbdev.processors import FilterDefaults
 from make_sidebar import sidebar
 
 PICTURES = {'image/png', 'image/jpeg', 'image/svg+xml'}
-TAG = r'(?:[A-Z]{1,2}\d?|\d)\b'
+TAG = r'(?:\d+(?:\.\d+)*|[A-Z]{1,2}\d?)\b'    # the paper's numbers, and ours by chapter: 2.14.1
 LINK = re.compile(r'\]\(<?((?:[^()\s]|\([^()\s]*\))+)>?\)')
 TABLE = re.compile(r'^\|[\s:|-]+\|\s*$', re.M)
 CROSS = re.compile(r'(?<![\w\\])@((?:fig|tbl|eq|sec)-[\w-]*\w)')
@@ -105,7 +105,7 @@ def anchors(nb):
     heads = [h for t in prose(nb) for h in re.findall(r'^#+ +(.+?)\s*$', t, re.M)]
     slugs = {re.sub(r'^[^a-z]+', '', re.sub(r'[^\w\s.-]', '', h.lower()).strip().replace(' ', '-')) for h in heads}
     named = {l for c in nb.cells for l in re.findall(r'\{#([\w-]+)', c.source)} | {options(c)[0].get('label') for c in nb.cells}
-    return slugs | named | {f'eq-{t}' for p in prose(nb) for t in re.findall(r'\\tag\{(\w+)\}', p)}
+    return slugs | named | {f'eq-{t}' for p in prose(nb) for t in re.findall(r'\\tag\{([\w.]+)\}', p)}
 
 
 def broken_link(url, nbs, at, folder, repo):
@@ -152,7 +152,7 @@ def check_equations(nbs):
     home = defaultdict(list)
     for n, nb in nbs.items():
         for t in prose(nb):
-            for tag in re.findall(r'\\tag\{(\w+)\}', t): home[tag].append(n)
+            for tag in re.findall(r'\\tag\{([\w.]+)\}', t): home[tag].append(n)
     yield from (f'eq. {t}: defined in {" and ".join(ns)}' for t, ns in home.items() if len(ns) > 1)
     yield from (f'{n}, cell {c.id}: eq. {t} is defined nowhere' for n, nb in nbs.items() for c in nb.cells for t in sorted(references(c.source) - home.keys()))
 
