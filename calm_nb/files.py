@@ -38,12 +38,13 @@ def _code(e:Exception)->int|None:
     if re.search(r'requested and \d+ written', str(e)): return errno.ENOSPC  # NumPy
     return getattr(e, 'errno', None)
 
-# %% ../nbs/2_library/03_files.ipynb #36431c3f
-def _no_room(e:Exception, path:Path, size:int|None, written:int)->OSError:
+# %% ../nbs/2_library/03_files.ipynb #727d4d55
+def _no_room(e:Exception, path:str|Path, size:int|None, written:int)->OSError:
     need = f'{size:,} bytes' if size else f'more than {written:,} bytes'
-    kept = 'the old file is whole' if path.exists() else 'nothing was written'
+    old = os.path.exists(path)
+    kept = 'the old file is whole' if old else 'nothing was written'
     why = getattr(e, 'strerror', None) or e
-    free = shutil.disk_usage(path.parent).free
+    free = shutil.disk_usage(Path(path).parent).free
     new = OSError(f'{path}: expected room for {need}, got "{why}", {free:,} bytes '
                   f'free; make room or name another folder; {kept}')
     new.errno = _code(e)
@@ -55,7 +56,7 @@ def atomic_write(path:str|Path, # file to write; if it is a link, what it points
                  size:int|None=None, # bytes it will take, for the error
                 ):
     "A path in a temporary folder next to `path`, renamed to it on success."
-    path = Path(os.path.realpath(path))
+    given, path = path, Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.parent/f'.{path.name}.{platform.node()}-'
     _remove_abandoned(prefix)
@@ -66,7 +67,7 @@ def atomic_write(path:str|Path, # file to write; if it is a link, what it points
         _publish(tmp, path)
     except (OSError, SafetensorError) as e:
         written = tmp.stat().st_size if tmp.exists() else 0
-        if _code(e) in _FULL: raise _no_room(e, path, size, written) from e
+        if _code(e) in _FULL: raise _no_room(e, given, size, written) from e
         if isinstance(e, OSError): raise
         raise OSError(f'{path}: cannot be written ({e}); name another') from e
     finally: shutil.rmtree(tmp.parent, ignore_errors=True)

@@ -34,7 +34,7 @@ def fit_memory(images:tuple[int,int,int,int], # of a batch, (N,C,H,W)
                n_sums:int=1, # S
                itemsize:int=4, # b
               )->dict[str,int]: # bytes by the parameter that they depend on
-    "What EM holds at least at once (eq. 2.15.1)."
+    "What EM holds at least at once (eq. 2.15.3)."
     L, size = filters[-1], [s + 2*padding for s in images[-2:]]
     locations = math.prod(s - L + 1 for s in size)
     return dict(batch_size=math.prod(images)*itemsize,

@@ -20,13 +20,13 @@ from fastcore.docments import docments
 from fastcore.script import call_parse
 from fastcore.utils import working_directory
 from nbdev.config import get_config
-from nbdev.doclinks import _nbpath2html
+from nbdev.doclinks import NbdevLookup, _nbpath2html
 from nbdev.processors import FilterDefaults
 
 from make_sidebar import sidebar
 
 PICTURES = {'image/png', 'image/jpeg', 'image/svg+xml'}
-TAG = r'(?:[A-Z]{1,2}\d?|\d)\b'
+TAG = r'(?:\d+(?:\.\d+)*|[A-Z]{1,2}\d?)\b'    # the paper's numbers, and ours by chapter: 2.14.1
 LINK = re.compile(r'\]\(<?((?:[^()\s]|\([^()\s]*\))+)>?\)')
 TABLE = re.compile(r'^\|[\s:|-]+\|\s*$', re.M)
 CROSS = re.compile(r'(?<![\w\\])@((?:fig|tbl|eq|sec)-[\w-]*\w)')
@@ -105,7 +105,7 @@ def anchors(nb):
     heads = [h for t in prose(nb) for h in re.findall(r'^#+ +(.+?)\s*$', t, re.M)]
     slugs = {re.sub(r'^[^a-z]+', '', re.sub(r'[^\w\s.-]', '', h.lower()).strip().replace(' ', '-')) for h in heads}
     named = {l for c in nb.cells for l in re.findall(r'\{#([\w-]+)', c.source)} | {options(c)[0].get('label') for c in nb.cells}
-    return slugs | named | {f'eq-{t}' for p in prose(nb) for t in re.findall(r'\\tag\{(\w+)\}', p)}
+    return slugs | named | {f'eq-{t}' for p in prose(nb) for t in re.findall(r'\\tag\{([\w.]+)\}', p)}
 
 
 def broken_link(url, nbs, at, folder, repo):
@@ -124,12 +124,15 @@ def check_pages(nbs, folder, repo):
     "Titles, descriptions, names, cells, links, cross-references, citations."
     heads = {n: [m and m.group(1) for t in prose(nb)[:1] for m in (re.search(rf'^{mark} (.+)$', t, re.M) for mark in '#>')] for n, nb in nbs.items()}
     titles, names = Counter(h[0] for h in heads.values() if h), Counter(str(_nbpath2html(Path(n))) for n in nbs)
+    lookup = NbdevLookup()
     keys = set(re.findall(r'^@\w+\{(\w+)', (folder/'references.bib').read_text(), re.M)) if (folder/'references.bib').exists() else set()
     for n, nb in nbs.items():
         if not heads[n] or None in heads[n]: yield f'{n}: expected "# title" and "> description" in the first cell of text'
         elif titles[heads[n][0]] > 1: yield f'{n}: another notebook is also called {heads[n][0]!r}'
         if names[str(_nbpath2html(Path(n)))] > 1: yield f'{n}: another notebook becomes the same page'
         yield from (f'{n}, cell {c.id}: {e}' for c in nb.cells for e in check_cell(c))
+        inside = {k for c in nb.cells if c.cell_type == 'markdown' for k in re.findall(r'\[[^\]]*`([\w.]+)`[^\]]*\]\(', c.source)}
+        yield from (f'{n}: `{k}` inside a link is linked twice; drop its backticks' for k in sorted(inside) if lookup.doc(k))
         urls = [u for t in prose(nb) for u in LINK.findall(t) + re.findall(r'(?<![(<])\bhttps?://[^\s)>\]]+', t)]
         yield from (f'{n}: {e}' for u in urls if (e := broken_link(u, nbs, n, folder, repo)))
         labels = Counter(str(l) for c in nb.cells for l in [options(c)[0].get('label'), *re.findall(r'\{#([\w-]+)', c.source)] if l)
@@ -149,7 +152,7 @@ def check_equations(nbs):
     home = defaultdict(list)
     for n, nb in nbs.items():
         for t in prose(nb):
-            for tag in re.findall(r'\\tag\{(\w+)\}', t): home[tag].append(n)
+            for tag in re.findall(r'\\tag\{([\w.]+)\}', t): home[tag].append(n)
     yield from (f'eq. {t}: defined in {" and ".join(ns)}' for t, ns in home.items() if len(ns) > 1)
     yield from (f'{n}, cell {c.id}: eq. {t} is defined nowhere' for n, nb in nbs.items() for c in nb.cells for t in sorted(references(c.source) - home.keys()))
 
@@ -181,8 +184,9 @@ def check_documented(modules):
         for name, o in public(mod):
             if not inspect.getdoc(o): yield f'{mod}.{name}: has no docstring'
             if inspect.isclass(o) and ('__init__' not in vars(o) or is_dataclass(o)): continue    # a field of a dataclass has a type
-            docs = docments(o.__init__ if inspect.isclass(o) else o, full=True)
-            bare = [k for k, v in docs.items() if k not in ('self', 'cls', 'return', 'args', 'kwargs') and v.anno is inspect.Parameter.empty]
+            f = o.__init__ if inspect.isclass(o) else o
+            more = {k for k, v in inspect.signature(f).parameters.items() if v.kind in (v.VAR_POSITIONAL, v.VAR_KEYWORD)}
+            bare = [k for k, v in docments(f, full=True).items() if k not in {'self', 'cls', 'return'} | more and v.anno is inspect.Parameter.empty]
             if bare: yield f'{mod}.{name}: {", ".join(bare)} without a type'
 
 

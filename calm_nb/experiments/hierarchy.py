@@ -8,8 +8,8 @@ __all__ = ['DIGITS', 'MNIST', 'FULL', 'RESULTS', 'COLUMNS', 'images_of', 'n_free
            'top_component', 'levels_of', 'averaged', 'cost_of_pass', 'pictures', 'parts_as_images', 'run',
            'hierarchy_result', 'figures', 'report', 'reproduce']
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #6fd3db33
-import math, time, warnings
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #675b2afc
+import importlib, math, time, warnings
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -117,13 +117,13 @@ def conditional_mean(g:object, # a `GaussianMixture` with full covariances
     out[:, hide] = torch.einsum('nk,nkd->nd', w, torch.stack(means, 1))
     return out
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #e9f0283c
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #ec816424
 def gaussian_row(config:dict, d:Labelled, valid:Tensor)->dict:
     "Full Gaussians of whole images; their ridge is chosen on held-out images."
-    from calm_nb.models.gaussian import gaussian_start
+    gaussian = importlib.import_module('calm_nb.models.gaussian')    # a later chapter
     (K, regs), best = config['gaussians'], None
     for reg in regs:
-        start = gaussian_start(d.x.flatten(1), K, reg_covar=reg, seed=0)
+        start = gaussian.gaussian_start(d.x.flatten(1), K, reg_covar=reg, seed=0)
         g = fit_em(start, [(d.x.flatten(1), None)], config['epochs'], .1,
                    progress=False).model
         level = g.log_likelihood(valid.flatten(1)).mean().item()

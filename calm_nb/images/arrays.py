@@ -149,7 +149,8 @@ def _check_shape(x:Tensor, channels:int|None, size:tuple[int,int]|None,
     N, C, H, W = shape = tuple(x.shape)
     last = f'{_FIRST}(0,3,1,2)' if W in (1,3,4) and H > W and C > 4 else None
     if not N or not C:
-        _refuse('at least one image and one channel', f'{N}, {C}', shape)
+        _refuse('at least one image and one channel', f'{N} and {C}', shape,
+                'the batch is empty')
     if last and W > 1: _refuse('colour first', 'colour last', shape, last)
     if channels and C != channels:
         one = 'of one image, give X[None]' if N == channels and C == 1 else None

@@ -117,7 +117,7 @@ def sample(self:Hierarchy, n:int, # images
 def jensen(p:Parts, l:Tensor, # log evidence of the cells of this level, (N,K,h,w)
            q:Tensor, # distributions over K, (N,K,h,w)
           )->Tensor: # (N,J,places), a bound of the log evidence under the part
-    "The right side of eq. 4.5.1, summed over cells under a part: two convolutions."
+    "The right side of eq. 4.5.5, summed over cells under a part: two convolutions."
     back = p.log_background.exp()[:,None,None]
     theta = (1-p.clutter)*p.log_parts.exp() + p.clutter*back
     rest = (q*(l - q.clamp(min=1e-300).log())).sum(1, keepdim=True)

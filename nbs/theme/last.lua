@@ -2,7 +2,7 @@
 return {{
   Math = function(m)
     local shown = m.mathtype == 'DisplayMath'
-    local tag = m.text:match('\\tag{(%w+)}')
+    local tag = m.text:match('\\tag{([%w.]+)}')
     local tex = m.text:gsub('&', '&amp;'):gsub('<', '&lt;'):gsub('>', '&gt;')
     if not shown then return pandoc.RawInline('html', '<span class="math inline">\\(' .. tex .. '\\)</span>') end
     local id = tag and ' id="eq-' .. tag .. '"' or ''
