@@ -50,8 +50,8 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         patch_size:int=20, # L, side of a filter in pixels
         padding:int=0, # rows and columns of zeros around an image
         variance:float=1.0, # sigma2 of a pixel, or where it starts when learned
-        learn_variance:bool=False, # learn sigma2 (eq. 5); the paper fixes it
-        learn_weights:bool=False, # learn pi_k (eq. 5); the paper fixes it
+        learn_variance:bool=False, # learn sigma2 (eq. 1.3.1); the paper fixes it
+        learn_weights:bool=False, # learn pi_k (eq. 1.3.1); the paper fixes it
         window:int|None=None, # side of windows with a patch each; None: whole image
         init:str|np.ndarray|Tensor='patches', # 'patches', 'random', or (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept

@@ -169,7 +169,7 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         random_state:int|np.random.RandomState|None=None,
         progress:bool=True, # a bar, on a terminal
         checkpoint:str|Path|None=None, # written after every epoch, and gone on from
-        learn_variance:bool=True, # learn sigma2 (eq. 5)
+        learn_variance:bool=True, # learn sigma2 (eq. 1.3.1)
         clutter:float=.05, # chance that a cell under a part shows the background
         joint:bool=True, # learn all levels together in the end
         dead:str='keep', # what becomes of dead parts: 'keep', 'restart' or 'prune'

@@ -178,7 +178,7 @@ def show_histograms(rows:dict # name: record with 'histogram' and 'purity'
     return fig
 
 # %% ../nbs/2_library/08_pictures.ipynb #c2f4a61e
-def show_model(calm, # fitted: filters_, counts_, dead_, log_likelihood_
+def show_model(calm:object, # fitted: filters_, counts_, dead_, log_likelihood_
                fig:Figure|None=None, # to draw into
               )->Figure:
     "Filters with the most used first, how much each explains, and the likelihood."

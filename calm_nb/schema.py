@@ -30,7 +30,7 @@ def check_int(name:str, value:object, low:int, why:str, high:int|None=None):
 def check_positive(name:str, value:object, zero:bool=False):
     "`ValueError` unless a value is a finite number above zero; `zero` allows zero."
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if number and (0 < value < 1e300 or zero and value == 0): return
+    if number and (0 < float(value) < 1e300 or zero and value == 0): return
     allowed = 'of zero or more' if zero else 'above zero'
     raise ValueError(f'{name}: expected a finite number {allowed}, got {value!r}; '
                      'the unit is in the documentation')

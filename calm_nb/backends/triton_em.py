@@ -53,6 +53,7 @@ class Launch:
 # %% ../../nbs/2_library/16_triton.ipynb #a7754f4e
 @patch
 def weigh(self:Launch, keep:Tensor, precision:str)->tuple[Tensor,Tensor]:
+    "Largest score and sum of exponentials of every kept tile."
     from calm_nb.backends.triton_kernels import weigh_kernel
     largest = self.x.new_full(keep.shape, -math.inf)
     total = self.x.new_zeros(keep.shape)
@@ -62,6 +63,7 @@ def weigh(self:Launch, keep:Tensor, precision:str)->tuple[Tensor,Tensor]:
 
 @patch
 def sum(self:Launch, keep:Tensor, top:Tensor, share:Tensor)->tuple[Tensor,Tensor]:
+    "The sums of eq. 4 over the kept tiles."
     from calm_nb.backends.triton_kernels import sum_kernel
     num, den = torch.zeros_like(self.f), torch.zeros_like(self.b)
     sum_kernel[self.grid](self.x, self.f, self.b, share, top, keep, num, den,
@@ -91,6 +93,7 @@ def kept(self:Launch, precision:str)->Tensor: # (N, tiles), 0 or 1
 # %% ../../nbs/2_library/16_triton.ipynb #dfe5a159
 @patch
 def stats(self:Launch, w:Tensor, precision:str)->SufficientStats:
+    "The sums of eq. 4 of all images, weighted."
     m, x, keep = self.model, self.x, self.kept(precision)
     largest, total = self.weigh(keep, 'ieee')
     top = largest.amax(1)

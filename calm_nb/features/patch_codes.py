@@ -57,7 +57,7 @@ def learn_bank(x:Tensor, # images, (N,C,H,W)
                n:int=100000, # patches to learn from
                progress:bool=True,
               )->CALM: # fitted to normalised patches
-    "Filters of normalised patches, by EM (eq. 4, 5)."
+    "Filters of normalised patches, by EM (eq. 4 and 1.3.1)."
     p = sample_patches(x, L, n, torch.Generator().manual_seed(seed))
     calm = CALM(K, L, variance=.05, learn_weights=True, max_iter=10, tol=1e-2,
                 random_state=seed, progress=progress, algorithm='batch')

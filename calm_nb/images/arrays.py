@@ -65,7 +65,7 @@ def _is_picture(v:object)->bool:
 def _is_array(v:object)->bool:
     return isinstance(v, (np.ndarray, Tensor)) or _is_picture(v)
 
-def picture_bytes(im:'PIL.Image.Image', # a picture of PIL
+def picture_bytes(im:object, # a picture of PIL
                   colour:bool|None=None, # None: as the picture is
                  )->Tensor: # (1,H,W) or (3,H,W)
     "Pixels of a picture as bytes."

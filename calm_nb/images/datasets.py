@@ -259,7 +259,7 @@ def _natural(data:str|Path|None, crop:int|str|None, skip:bool,
              colour:bool|None)->Images:
     where = data_root(data)/'bsds'/'train'
     if where.is_dir(): return ImageFiles(where, crop, skip, colour)
-    return torch.stack([torch.as_tensor(im).permute(2,0,1)
+    return torch.stack([torch.as_tensor(im.copy()).permute(2,0,1)
                         for im in photographs(colour=True)])
 
 DATA_SETS = dict( # name: images, given the folder of data

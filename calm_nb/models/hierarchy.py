@@ -97,7 +97,7 @@ def _log_shares(n:Tensor, dim:int, like:Tensor)->Tensor:
 def moments(self:CellMixture, f:Tensor, # prepared cells, (M,D)
             r:Tensor, # responsibilities of the filters, (M,K)
            )->dict:
-    "The sums of eq. 4 at the pixels of the filters, and those of eq. 5."
+    "The sums of eq. 4 at the pixels of the filters, and those of eq. 1.3.1."
     gamma = normalise_(self.located(f), (2,))[0].mul_(r[...,None])
     num = torch.einsum('mku,md->kud', gamma, f)
     cover = gamma.sum(0)[...,None].expand(-1, -1, self.cell**2)
@@ -107,7 +107,7 @@ def moments(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 
 @patch
 def m_step(self:CellMixture, stats:SufficientStats)->CellMixture:
-    "Filters, weights, variance (eq. 4, 5); an unused pixel of a filter stays."
+    "Filters, weights, variance (eq. 4 and 1.3.1); an unused pixel of a filter stays."
     num, n, old = stats['num'], stats['cover'][:,None], self.filters.double()
     f = torch.where(n > 1e-30, num/n.clamp(min=1e-30), old)
     v = self.variance
