@@ -8,12 +8,13 @@ __all__ = ['DIGITS', 'MNIST', 'FULL', 'RESULTS', 'COLUMNS', 'images_of', 'n_free
            'top_component', 'levels_of', 'averaged', 'cost_of_pass', 'pictures', 'parts_as_images', 'run',
            'hierarchy_result', 'figures', 'report', 'reproduce']
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #675b2afc
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #5dd3396a
 import importlib, math, time, warnings
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
+import matplotlib.pyplot as plt
 import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
@@ -117,10 +118,10 @@ def conditional_mean(g:object, # a `GaussianMixture` with full covariances
     out[:, hide] = torch.einsum('nk,nkd->nd', w, torch.stack(means, 1))
     return out
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #ec816424
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #5757deac
 def gaussian_row(config:dict, d:Labelled, valid:Tensor)->dict:
     "Full Gaussians of whole images; their ridge is chosen on held-out images."
-    gaussian = importlib.import_module('calm_nb.models.gaussian')    # a later chapter
+    gaussian = importlib.import_module('calm_nb.models.gaussian') # a later chapter
     (K, regs), best = config['gaussians'], None
     for reg in regs:
         start = gaussian.gaussian_start(d.x.flatten(1), K, reg_covar=reg, seed=0)
@@ -266,13 +267,16 @@ def hierarchy_result(out:Path, data:str|Path|None, tiny:bool)->dict:
 
 RESULTS = {'hierarchy.json': hierarchy_result} # makers by the names of files
 
-# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #48d2d3a4
+# %% ../../nbs/4_beyond/07_hierarchy_digits.ipynb #f007e93e
 def figures(r:dict)->dict: # by name
     "Parts, samples and completions of a result."
     p = {k: unpack(v) for k, v in r['pictures'].items()}
     hidden = torch.where(lower_half(p['images']), .5, p['images'])
     n = len(p['images'])
-    wall = lambda x: show_images(list(x), ncols=n, size=.8)
+    def wall(x):
+        fig = show_images(list(x), ncols=n, size=.8)
+        plt.close(fig)
+        return fig
     return dict(parts=wall(p['parts']), samples=wall(p['samples']),
                 completed=wall(torch.cat([hidden, p['mean'], p['drawn'],
                                           p['images']])))
