@@ -43,7 +43,7 @@ class Cost:
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #215c3dc3
 def fit_lloyd(c:Cost, x:Tensor):
     "Lloyd's algorithm on all patches, cut out."
-    KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, algorithm='batch', random_state=0).fit(all_patches(x, c.L).numpy())
+    KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, random_state=0).fit(all_patches(x, c.L).numpy())
 
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #7a9ad906
 def fit_sampled(c:Cost, x:Tensor):
