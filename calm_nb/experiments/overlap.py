@@ -20,7 +20,7 @@ from ..reports import Timer
 
 # %% ../../nbs/5_second_system/12_overlap.ipynb #4457721e
 def overlap(model:StationaryMixture)->Tensor: # (K,K), log of the Bhattacharyya coefficient, 0 on the diagonal
-    "log int sqrt(p_i p_j) = -1/2 sum_f log((S_i+S_j)/(2 sqrt(S_i S_j))) (eq. 1.3.1.12.1)."
+    "log int sqrt(p_i p_j) = -1/2 sum_f log((S_i+S_j)/(2 sqrt(S_i S_j))) (eq. 5.12.1)."
     s, n = (model.spectra.double().flatten(1),
             model.counts.double().flatten().repeat(model.spectra.shape[1]))
     half = (s[:,None] + s[None])/2

@@ -24,7 +24,7 @@ from ..reports import Timer, describe_data
 
 # %% ../../nbs/5_second_system/06_evaluation.ipynb #122b8d16
 def bits_per_dim(nats:float, n_dims:float, levels:int=256)->float:
-    "Code length of one pixel in bits (eq. 1.3.1.6.1)."
+    "Code length of one pixel in bits (eq. 5.6.1)."
     return -nats/(n_dims*math.log(2)) + math.log2(levels)
 
 # %% ../../nbs/5_second_system/06_evaluation.ipynb #b2fb705c

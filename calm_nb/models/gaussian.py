@@ -20,7 +20,7 @@ from .stationary import Mixture, groups
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #cec1740c
 def whitening(cov:Tensor, # covariances, (K,D,D)
              )->Tensor: # P_k, upper triangular, (K,D,D) float64
-    """Triangular P with cov^-1 = P P^T (eq. 1.3.1.3.1); `ValueError` if a covariance is
+    """Triangular P with cov^-1 = P P^T (eq. 5.3.1); `ValueError` if a covariance is
     singular."""
     L, bad = torch.linalg.cholesky_ex(cov.double())
     if bad.any() or not L.isfinite().all():
@@ -34,7 +34,7 @@ def whitening(cov:Tensor, # covariances, (K,D,D)
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #32202c0c
 @dataclass(frozen=True)
 class GaussianMixture(Mixture):
-    "Gaussian components with a full or diagonal covariance each (eq. 1.3.1.3.1)."
+    "Gaussian components with a full or diagonal covariance each (eq. 5.3.1)."
     means:Tensor # mu_k, (K,D); their type is that of the products with data
     covariances:Tensor # Sigma_k, (K,D,D), or diagonals (K,D)
     log_weights:Tensor|None = None # log pi_k, (K,); uniform if not given
@@ -100,7 +100,7 @@ def total_variance(self:GaussianMixture)->Tensor:
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #1d0d1f08
 @patch
 def factors(self:GaussianMixture)->tuple:
-    """Order of the coordinates, P_k in that order, and the part of eq. 1.3.1.3.1 without
+    """Order of the coordinates, P_k in that order, and the part of eq. 5.3.1 without
     data; computed once."""
     if not hasattr(self, '_factors'):
         order = self.total_variance.argsort(descending=True)
@@ -114,7 +114,7 @@ def factors(self:GaussianMixture)->tuple:
 @patch
 def log_density(self:GaussianMixture, x:Tensor # (N,D)
                )->Tensor: # (N,K)
-    "log N(x; mu_k, Sigma_k) (eq. 1.3.1.3.1)."
+    "log N(x; mu_k, Sigma_k) (eq. 5.3.1)."
     if not self.full:
         v, mu = self.covariances.to(self.dtype), self.means
         return -.5*(x**2 @ (1/v).T - 2*x @ (mu/v).T + (mu**2/v + v.log()).sum(1)
@@ -129,7 +129,7 @@ def log_density(self:GaussianMixture, x:Tensor # (N,D)
 def relevant_joint(self:GaussianMixture, x:Tensor, # (N,D)
                    slack:float=60., # nats under the best that are given up
                   )->Tensor: # (N,K)
-    """`joint` with -inf where the bound of eq. 1.3.1.3.2 is `slack` under the best
+    """`joint` with -inf where the bound of eq. 5.3.2 is `slack` under the best
     component."""
     D = x.shape[1]
     if not self.full or D < 128: return self.joint(x)
@@ -161,7 +161,7 @@ def centres(self:GaussianMixture)->Tensor:
 def moments(self:GaussianMixture, x:Tensor, # (N,D)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
-    "sum gamma_k x, and sum gamma_k x x^T or gamma_k x^2 (eq. 1.3.1.3.3)."
+    "sum gamma_k x, and sum gamma_k x x^T or gamma_k x^2 (eq. 5.3.3)."
     if not self.full: return dict(sum=gamma.T @ x, scatter=gamma.T @ x**2)
     sums, scatter = [], []
     for mu, p in zip(self.centres, gamma.T):
@@ -175,7 +175,7 @@ def moments(self:GaussianMixture, x:Tensor, # (N,D)
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #40b48a48
 @patch
 def m_step(self:GaussianMixture, stats:SufficientStats)->GaussianMixture:
-    """Weights, means and covariances of eq. 1.3.1.3.3, then pruning; a component without
+    """Weights, means and covariances of eq. 5.3.3, then pruning; a component without
     samples keeps its own."""
     n, share = stats['counts'], stats['counts']/stats['counts'].sum()
     alive, n = n > 1e-10*stats['n'], n.clamp(min=1e-300)
@@ -201,7 +201,7 @@ def gaussian_start(x:Tensor, # samples, (N,...)
                    full:bool=True, # full covariances, else diagonal ones
                    **options:float|bool, # `zero_mean`, `reg_covar`, `min_weight`
                   )->GaussianMixture:
-    "One M-step from groups of samples (eq. 1.3.1.3.3)."
+    "One M-step from groups of samples (eq. 5.3.3)."
     x = torch.as_tensor(x).flatten(1)
     x = x if x.dtype == torch.float64 else x.float()
     K, D = n_components, x.shape[1]
@@ -233,7 +233,7 @@ def with_state(self:GaussianMixture, state:dict)->GaussianMixture:
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #5e02807b
 @patch
 def sample(self:GaussianMixture, n:int, generator:torch.Generator|None=None)->tuple[Tensor,Tensor]:
-    "Draw (n,D) samples and their components (eq. 1.3.1.3.1)."
+    "Draw (n,D) samples and their components (eq. 5.3.1)."
     k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
                           generator=generator)
     noise = torch.randn(n, self.means.shape[1], generator=generator,

@@ -20,7 +20,7 @@ from .stationary import Mixture, StationaryMixture
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #fb71254d
 @dataclass(frozen=True)
 class ShiftedMixture(Mixture):
-    "Circulant Gaussians whose mean sits at an unknown circular shift (eq. 1.3.1.2.1)."
+    "Circulant Gaussians whose mean sits at an unknown circular shift (eq. 5.2.1)."
     means:Tensor # mu_k, (K,C,H,W)
     noise:StationaryMixture # spectra S_k about the mean; its weights are the mixture's
     chunk = 256
@@ -43,14 +43,14 @@ class ShiftedMixture(Mixture):
 
     def log_density(self, f:Tensor # transforms, (N,C,H,W//2+1)
                    )->Tensor:
-        "log p(x|k) over all shifts, (N,K) in nats (eq. 1.3.1.2.1)."
+        "log p(x|k) over all shifts, (N,K) in nats (eq. 5.2.1)."
         return self.by_shift(f).flatten(2).logsumexp(2)
 
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #838725fe
 @patch
 def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1)
             )->Tensor: # (N,K,H,W)
-    "log p(x,u|k) for every shift u (eq. 1.3.1.2.1)."
+    "log p(x,u|k) for every shift u (eq. 5.2.1)."
     m, n = torch.fft.rfft2(self.means, norm='ortho'), self.noise
     white = (m*(n.counts > 0)/n.spectra).conj()
     cross = math.prod(n.size)**.5*torch.fft.irfft2((f[:,None]*white).sum(2),
@@ -63,7 +63,7 @@ def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1
 def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
-    "Transforms of the aligned sums, and power sums (eq. 1.3.1.2.2)."
+    "Transforms of the aligned sums, and power sums (eq. 5.2.2)."
     q = self.by_shift(f).flatten(2).softmax(2).view(len(f), -1, *self.noise.size)
     aligned = torch.einsum('nk,nkhw,nchw->kchw', gamma.to(f),
                            torch.fft.rfft2(q).conj(), f)
@@ -73,7 +73,7 @@ def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #495aaa5d
 @patch
 def m_step(self:ShiftedMixture, stats:SufficientStats)->ShiftedMixture:
-    "Means of aligned patches, and the power that is left (eq. 1.3.1.2.2)."
+    "Means of aligned patches, and the power that is left (eq. 5.2.2)."
     den, n = (stats['counts'][:,None,None,None].clamp(min=1e-10*stats['n']),
               self.noise)
     mean = torch.view_as_complex(stats['aligned'])/den

@@ -33,7 +33,7 @@ def half_counts(height:int, width:int, # size of the patches
 
 def power(x:Tensor # patches, (N,C,H,W)
          )->Tensor: # (N,C,H,W//2+1)
-    "|x_f|^2, the power of every Fourier coefficient in the half plane (eq. 1.3.1.1.1)."
+    "|x_f|^2, the power of every Fourier coefficient in the half plane (eq. 5.1.1)."
     return torch.view_as_real(torch.fft.rfft2(x, norm='ortho')).square().sum(-1)
 
 # %% ../../nbs/5_second_system/01_stationary.ipynb #af83196f
@@ -44,7 +44,7 @@ class Mixture:
 
     def joint(self, f:Tensor # prepared images
              )->Tensor:
-        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. 1.3.1.1.2)."
+        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. 5.1.2)."
         return self.log_density(f) + self.log_weights.to(self.dtype)
 
     def relevant_joint(self, f:Tensor # prepared images
@@ -73,7 +73,7 @@ class Mixture:
 def chunk_stats(self:Mixture, f:Tensor, # prepared images
                 w:Tensor # weights, (N,)
                )->SufficientStats:
-    "The sums over a few prepared images (eq. 1.3.1.1.2)."
+    "The sums over a few prepared images (eq. 5.1.2)."
     gamma, log_z = normalise_(self.beta*self.relevant_joint(f), (1,))
     w = w.to(gamma.device).double()
     gamma *= w.to(gamma)[:,None]
@@ -151,7 +151,7 @@ def prepare(self:StationaryMixture, x:Tensor # patches, (N,C,H,W)
 def log_density(self:StationaryMixture, p:Tensor # power spectra, (N,C,H,W//2+1)
                )->Tensor: # log p(x|k), (N,K)
     """-(<|x|^2, 1/S_k> + sum log S_k + D log 2 pi)/2, a product of power spectra
-    with inverse spectra (eq. 1.3.1.1.1)."""
+    with inverse spectra (eq. 5.1.1)."""
     log_det = (self.counts*self.spectra.log()).flatten(1).sum(1)
     return -.5*(p.flatten(1) @ (self.counts/self.spectra).flatten(1).T + log_det
                 + self.n_dims*math.log(2*math.pi))
@@ -161,12 +161,12 @@ def log_density(self:StationaryMixture, p:Tensor # power spectra, (N,C,H,W//2+1)
 def moments(self:StationaryMixture, p:Tensor, # power spectra, (N,C,H,W//2+1)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
-    "sum over patches of gamma_k |x_f|^2, the numerator of eq. 1.3.1.1.3."
+    "sum over patches of gamma_k |x_f|^2, the numerator of eq. 5.1.3."
     return dict(power=(gamma.T @ p.flatten(1)).view_as(self.spectra))
 
 @patch
 def m_step(self:StationaryMixture, stats:SufficientStats)->StationaryMixture:
-    """Posterior-weighted mean power spectra, not under the floor (eq. 1.3.1.1.3); a
+    """Posterior-weighted mean power spectra, not under the floor (eq. 5.1.3); a
     component without patches keeps its own."""
     den = stats['counts'][:,None,None,None]
     s = torch.where(den > 1e-10*stats['n'], stats['power']/den.clamp(min=1e-300),
@@ -216,7 +216,7 @@ def stationary_start(x:Tensor, # patches, (N,C,H,W)
                      dc:bool=True, # False for patches whose mean was taken out
                     )->StationaryMixture:
     """Components from groups of patches, each with the mean power spectrum of its
-    group (eq. 1.3.1.1.3)."""
+    group (eq. 5.1.3)."""
     x = as_images(x)
     p, W = power(x), x.shape[3]
     scale = (p*half_counts(*x.shape[2:], dc).to(p)).mean().item()
@@ -236,7 +236,7 @@ def stationary_start(x:Tensor, # patches, (N,C,H,W)
 def sample(self:StationaryMixture, n:int, # number of patches
            generator:torch.Generator|None=None,
           )->tuple[Tensor,Tensor]: # patches (n,C,H,W), component (n,)
-    "White noise filtered by the amplitude spectrum of a component (eq. 1.3.1.1.1)."
+    "White noise filtered by the amplitude spectrum of a component (eq. 5.1.1)."
     k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
                           generator=generator)
     noise = torch.randn(n, self.spectra.shape[1], *self.size, generator=generator,
@@ -280,7 +280,7 @@ def show_components(axs:np.ndarray, # matplotlib axes, one row a component
 def phase_scrambled(x:Tensor, # patches, (N,C,H,W)
                     generator:torch.Generator|None=None,
                    )->Tensor:
-    """The same amplitudes with the phases of white noise (eq. 1.3.1.1.1 cannot tell the
+    """The same amplitudes with the phases of white noise (eq. 5.1.1 cannot tell the
     difference)."""
     f = torch.fft.rfft2(x, norm='ortho')
     noise = torch.fft.rfft2(torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x),

@@ -56,7 +56,7 @@ class HierarchicalMixture(Mixture):
 def parts(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
          )->tuple[Tensor,Tensor,Tensor]:
     """p(x_j|k) relative to the best k, the logarithm of that best, and sum_k w_zjk
-    p(x_j|k): (N,J,K), (N,J), (N,J,M) (eq. 1.3.1.5.1)."""
+    p(x_j|k): (N,J,K), (N,J), (N,J,M) (eq. 5.5.1)."""
     l = self.lower.log_density(f.flatten(0,1)).unflatten(0, f.shape[:2])
     top = l.amax(2)
     e = (l - top[...,None]).exp()
@@ -67,7 +67,7 @@ def parts(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
 @patch
 def log_density(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
                )->Tensor: # (N,M)
-    "sum_j log sum_k w_zjk p(x_j|k) (eq. 1.3.1.5.1)."
+    "sum_j log sum_k w_zjk p(x_j|k) (eq. 5.5.1)."
     _, top, mix = self.parts(f)
     return mix.log().sum(1) + top.sum(1, keepdim=True)
 
@@ -77,7 +77,7 @@ def moments(self:HierarchicalMixture, f:Tensor, # prepared tiles, (N,T,...)
             gamma:Tensor # responsibilities, (N,M)
            )->dict:
     """Counts of (z, j, k), and the lower mixture's sums under responsibilities that
-    the upper layer has shaped (eq. 1.3.1.5.2)."""
+    the upper layer has shaped (eq. 5.5.2)."""
     (e, _, mix), w = self.parts(f), self.log_parts.exp().to(gamma)
     share = gamma[:,None]/mix
     used = w*torch.einsum('njz,njk->zjk', share, e)
@@ -89,7 +89,7 @@ def moments(self:HierarchicalMixture, f:Tensor, # prepared tiles, (N,T,...)
 # %% ../../nbs/5_second_system/05_tiles.ipynb #2cc2e0e7
 @patch
 def m_step(self:HierarchicalMixture, stats:SufficientStats)->HierarchicalMixture:
-    "Weights of both layers, and the lower mixture's own M-step (eq. 1.3.1.5.2)."
+    "Weights of both layers, and the lower mixture's own M-step (eq. 5.5.2)."
     used = stats['used'] + 1e-12*stats['n']
     lower = {k[6:]: v for k, v in stats.items() if k.startswith('lower_')}
     lower = self.lower.m_step(SufficientStats(n=stats['n'], log_likelihood=0.,
@@ -105,7 +105,7 @@ def hierarchical_start(x:Tensor, # images, (N,C,H,W)
                        tile:int, init:str='kmeans', seed:int=0,
                       )->HierarchicalMixture:
     """Upper weights from groups of images: mean posteriors of the lower layer, tile
-    by tile (eq. 1.3.1.5.2)."""
+    by tile (eq. 5.5.2)."""
     t = tiles(as_images(x), tile)
     p = torch.cat([lower.posterior(c.flatten(0,1)).unflatten(0, c.shape[:2])
                    for c in t.split(1024)])
@@ -133,7 +133,7 @@ def with_state(self:HierarchicalMixture, state:dict)->HierarchicalMixture:
 @patch
 def sample(self:HierarchicalMixture, n:int, side:int, # number of images, tiles a row
            generator:torch.Generator|None=None)->tuple[Tensor,Tensor]: # images (n,C,H,W), upper component
-    "Draw z, then a lower component for each tile, then its pixels (eq. 1.3.1.5.1)."
+    "Draw z, then a lower component for each tile, then its pixels (eq. 5.5.1)."
     z = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
                           generator=generator)
     parts, J = self.log_parts.exp().cpu()[z].flatten(0,1), self.log_parts.shape[1]
