@@ -209,7 +209,7 @@ SUSPECTS = { # settings of `suspect`
     'mean, not sphered': dict(pooling=mean_pool, sphere=False),
     'maximum, rate 0.1': dict(lr=.1), 'maximum, rate 1': dict(lr=1.),
     'maximum, N(0,1) filters': dict(std=1.),
-    'maximum, N(0,1) filters and bias of eq. 1.2.1': dict(std=1., own_bias=True),
+    'maximum, N(0,1) filters and the bias of the mixture': dict(std=1., own_bias=True),
     'sum': dict(pooling=sum_pool), 'maximum, 15x15': dict(L=15),
     'log-sum-exp, 15x15, N(0,1) filters': dict(L=15, pooling=pool, std=1.),
     'log of the sum, 15x15, N(0,1) filters': dict(L=15, pooling=log_of_sum, std=1.)}
