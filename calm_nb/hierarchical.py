@@ -459,7 +459,7 @@ def _each(self:HierarchicalCALM, X:Images, f:object)->Tensor|np.ndarray:
 def posterior(self:HierarchicalCALM, X:Images, # as for `fit`, of the same shape
               level:int=-1, # 0 for the filters, -1 for the top
              )->Tensor|np.ndarray: # (N,K,rows,columns)
-    "Responsibilities of components and places, summing to one per cell (eq. 4.5.4)."
+    "Responsibilities of components and places, one per cell in sum (eq. 4.5.4)."
     level = self._level(level)
     return self._each(X, lambda m, x: m.responsibilities(x, level))
 

@@ -107,7 +107,7 @@ def moments(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 
 @patch
 def m_step(self:CellMixture, stats:SufficientStats)->CellMixture:
-    "Filters, weights, variance (eq. 4 and 1.3.1); an unused pixel of a filter stays."
+    "Filters, weights, variance (eq. 4 and 1.3.1); an unused pixel stays."
     num, n, old = stats['num'], stats['cover'][:,None], self.filters.double()
     f = torch.where(n > 1e-30, num/n.clamp(min=1e-30), old)
     v = self.variance

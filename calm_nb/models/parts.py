@@ -66,7 +66,7 @@ def _pick(p:Tensor, # chances, (...,n), of any sum
 def draw(self:Parts, note:tuple, # of `up`
          j:Tensor, # parts, (N,H/h,W/w)
          generator:torch.Generator|None=None)->Tensor: # (N,H,W)
-    "Places of given parts, and what cells below show, from the posterior (eq. 4.5.4)."
+    "Places of given parts, and what cells below show (eq. 4.5.4)."
     e, s, grid = note
     j, (h, w), n = j.flatten(), self.cell, torch.arange(len(e))
     v = _pick(s[n, j].flatten(1).softmax(1), generator)
