@@ -378,7 +378,7 @@ def _each(self:CALM, X:Images, f:Callable)->np.ndarray|Tensor:
 @patch
 def feature_map(self:CALM, X:Images # as for `fit`, of the same shape
                )->np.ndarray|Tensor: # (N,K,H',W'); a tensor if `X` is one
-    "Scores of every filter and location in nats (eq. 1.2.1)."
+    "Scores in nats (eq. 1.2.1), without gradients: `to_conv2d` has them."
     return self._each(X, PatchMixture.score)
 
 # %% ../nbs/2_library/18_estimator.ipynb #19950579
