@@ -8,7 +8,7 @@ __all__ = ['RESULTS', 'Edges', 'windows_of', 'learn_edges', 'by_use', 'reproduce
 
 # %% ../../nbs/3_experiments/03_photographs.ipynb #0f3c5371
 import io, json, tempfile, warnings
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -145,7 +145,8 @@ def _make_folder(out:Path, data:str|Path|None, tiny:bool)->dict:
                 '--learn-weights', '--out', str(out/'folder.safetensors'), '--json',
                 '--quiet',
                 *(['--max-iter', '2', '--n-filters', '4'] if tiny else [])]
-        with redirect_stdout(io.StringIO()) as said: code = main(args)
+        with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()):
+            code = main(args)
         if code:
             raise RuntimeError(f'calm_nb fit: expected exit code 0, got {code}')
         x = torch.stack([*ImageFiles(folder, 96)])
