@@ -20,7 +20,8 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .fast import (DENSE, NO_BFLOAT16, ROUNDS, FastMixture,
-                                   multiplies_bfloat16, patches_at, recast)
+                                   patches_at, recast)
+from ..reports import multiplies_bfloat16
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture
 

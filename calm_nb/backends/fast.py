@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'SPARSE', 'ONE', 'ROUNDS', 'NO_BFLOAT16', 'paper_stats', 'patches_at', 'normalise_rows_', 'largest_norm',
-           'columns', 'FastMixture', 'recast', 'multiplies_bfloat16', 'fft_score', 'unfold_score',
-           'channels_last_score', 'sum_of_chunks']
+           'columns', 'FastMixture', 'recast', 'fft_score', 'unfold_score', 'channels_last_score', 'sum_of_chunks']
 
 # %% ../../nbs/2_library/14_fast.ipynb #d6b43e6d
 import math
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture, exp_
+from ..reports import multiplies_bfloat16
 
 # %% ../../nbs/2_library/14_fast.ipynb #75a8b338
 @torch.no_grad()
@@ -135,9 +135,6 @@ def recast(m:PatchMixture, kind:type, device:torch.device|str|None=None)->PatchM
     f, w = (v.to(device or v.device) for v in (m.filters, m.log_weights))
     return kind(f, w, m.variance, m.padding, m.window, m.learn_variance, m.learn_weights)
 
-def multiplies_bfloat16()->bool:
-    "Whether this processor has instructions for products of bfloat16; without them it is slower than float32."
-    return any(getattr(torch.cpu, f'_is_{k}_supported', bool)() for k in ('avx512_bf16', 'amx_tile'))
 
 # %% ../../nbs/2_library/14_fast.ipynb #bf7b0a0e
 DENSE, SPARSE, ONE = 'dense: most locations hold mass', 'sparse: bfloat16 screen, float32 where there is mass', 'matrix products: one location'
