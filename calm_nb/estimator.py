@@ -37,7 +37,8 @@ from .images.arrays import (ImageBatches, Images, Numbers, as_numbers,
                                    check_order, check_rows, images_at_a_time)
 from .images.patches import random_patches
 from .images.preprocess import Steps
-from .memory import check_memory, fit_memory, machine_memory, memory_errors
+from .memory import (check_memory, fit_memory, give_back_memory,
+                            machine_memory, memory_errors)
 from .models.mixture import PatchMixture
 from .schema import check_choice, check_int, check_model, check_positive
 from .threads import notice_waiting
@@ -338,6 +339,7 @@ def _fit(self:CALM, X:Images, sample_weight:Numbers|None=None)->CALM:
     whole = self._batches(X, w, **like)
     mine = self._to_visit(X, w, choice, group.share, like)
     self._check_memory(x, mine, choice)
+    give_back_memory()
     with memory_errors(len(x)): runs = self._runs(x, whole, mine, group, choice)
     self._keep(max(runs, key=lambda r: r.log_likelihood[-1]), tuple(x.shape[1:]),
                f'{choice.algorithm} EM: {choice.why}; ')

@@ -33,6 +33,7 @@ from .files import load_tensors, save_tensors
 from .images.arrays import (ImageBatches, Images, Numbers, as_numbers,
                                    images_at_a_time)
 from .images.patches import random_patches, sample_images
+from .memory import give_back_memory
 from .models.hierarchy import CellMixture, Hierarchy, Parts, cut, join
 from .models.parts import start_parts, windows_of_interest
 
@@ -338,6 +339,7 @@ def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches,
                              for v in m.state().values()]))
     p.agree('random_state', int(code[:12], 16), 'give a number, so that all '
             'processes start alike')
+    give_back_memory()
     return fit_em(m, mine, self.max_iter, self.tol, batch_epoch,
                   file and Checkpoint(file, settings),
                   self.progress, lambda run: repair_parts(run, batches, self.dead),

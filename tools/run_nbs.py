@@ -5,7 +5,8 @@ left as they are, outputs included; every other code cell is run. Without `--che
 its outputs replace the stored ones, and the notebook is cleaned as `nbdev_clean`
 would. With `--check` nothing is written: a notebook fails if a cell does, as in
 `nbdev_test`, or if what a cell gives is not what is stored (`same_output.py` says
-when it is). Each notebook has a process of its own.
+when it is). Each notebook has a process of its own. The exit status is 1 if a cell
+failed, 2 if outputs are stale and nothing else is wrong.
 """
 import os
 import subprocess
@@ -103,7 +104,7 @@ def main(path: str = None,  # notebook or folder to run, default `nbs_path`
     files = [o.absolute() for o in sorted(nbglob(path, as_path=True))]
     if not files: sys.exit(f'path: expected a notebook or a folder, got {path}')
     if len(files) == 1: sys.exit(run_nb(files[0], skip_flags, check, timeout))
-    failed = []
+    failed, stale = [], []
     with ThreadPoolExecutor(n_workers) as pool:
         runs = {pool.submit(run_apart, f, flags, check, timeout): f for f in files}
         for done in as_completed(runs):
@@ -111,7 +112,10 @@ def main(path: str = None,  # notebook or folder to run, default `nbs_path`
             name = os.path.relpath(runs[done], cfg.nbs_path)
             word = {0: 'ok', 1: 'FAILED', 2: 'STALE'}.get(status, 'DIED')
             print(f'{word:6} {seconds:5.0f} s  {name}\n{text}'.rstrip(), flush=True)
-            if status: failed.append(name)
+            if status: (stale if status == 2 else failed).append(name)
     good = 'give what they store' if check else 'were run and stored'
-    print(f'{len(files) - len(failed)} of {len(files)} notebooks {good}')
+    bad = len(failed) + len(stale)
+    print(f'{len(files) - bad} of {len(files)} notebooks {good}')
+    if stale: print('stale: ' + ', '.join(sorted(stale)))
     if failed: sys.exit('failed: ' + ', '.join(sorted(failed)))
+    if stale: sys.exit(2)

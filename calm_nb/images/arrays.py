@@ -115,8 +115,8 @@ def as_images(X:Numbers, # (N,C,H,W) or (N,H,W)
     if x.is_complex():
         raise ValueError(f'X: expected real pixels, got {x.dtype}; take the '
                          f'modulus or the real part')
-    if x.dtype != torch.float64:
-        x = x.float()/(255 if x.dtype == torch.uint8 else 1)
+    if x.dtype == torch.uint8: x = x.float().div_(255)
+    elif x.dtype != torch.float64: x = x.float()
     _check_pixels(x)
     return x
 
@@ -134,11 +134,12 @@ def _check_axes(x:Tensor):
                          f'may be one colour picture; {_FIRST}(2,0,1)[None]')
 
 def _check_pixels(x:Tensor):
-    wrong, remedy = int((~x.isfinite()).sum()), 'remove or fill them'
-    if wrong:
+    most = max(v.abs().item() for v in x.aminmax())    # NaN if a pixel is
+    if not math.isfinite(most):
+        wrong = int((~x.isfinite()).sum())
         raise ValueError(f'X: expected finite pixels, got {wrong} that are NaN or '
-                         f'infinite; {remedy}')
-    if (most := x.abs().amax().item()) > 1e15:
+                         'infinite; remove or fill them')
+    if most > 1e15:
         raise ValueError(f'X: expected pixels of at most 1e15, got {most:.0e}; '
                          f'rescale the images')
 
