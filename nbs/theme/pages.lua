@@ -1,7 +1,7 @@
 --[[ What every page gets, before Quarto's own filters see it:
   - its number, from its place among the notebooks of its folder: 1_paper/02_x.ipynb, second there, is 1.2;
   - code in three weights: exported source stands open, imports and what draws a figure or a table are folded, checks are small;
-  - an exported thing documented once: signature and docstring stand in the source, if that follows;
+  - an exported thing documented once: signature and docstring stand in the source, if that follows; every name in it is an anchor;
   - "eq. 4" as a link to the equation with \tag{4}, on whichever page it is;
   - links to this site's own address made relative. ]]
 local root = quarto.project.directory
@@ -106,7 +106,20 @@ local function source(cell)
   return code
 end
 
-local function weigh(cell)
+-- Functions, classes and methods that stand in a source, as nbdev names their entries: "calm", "calm.fit"
+local function named(code)
+  local found, class = pandoc.List{}, nil
+  for line in code:gmatch('[^\n]+') do
+    if line:match('^%S') and not line:match('^[%])]') then class = line:match('^class ([%a][%w_]*)') end
+    local method = class and line:match('^    def ([%a][%w_]*)')
+    local name, of = line:match('^def ([%a][%w_]*)'), line:match('^def [%w_]+%(self%s*:%s*([%a][%w_]*)')
+    if line:match('^class ') then name = class elseif method then name, of = method, class end
+    if name then found:insert(((of and of .. '.' or '') .. name):lower()) end
+  end
+  return found
+end
+
+local function weigh(cell, taken)
   local code = source(cell)
   if not code then return end
   local exported = code.attributes['code-summary'] == 'Exported source'
@@ -117,6 +130,11 @@ local function weigh(cell)
   elseif shows(cell, 'Image') then summary = 'Code of the figure'
   elseif shows(cell, 'Table') then summary = 'Code of the table'
   elseif is_check(code.text) then cell.classes:insert('check') end
+  if exported then    -- what has no heading of its own can still be linked to
+    for _, name in ipairs(named(code.text)) do
+      if not taken[name] then cell.content:insert(1, pandoc.Plain{pandoc.Span({}, {id=name})}); taken[name] = true end
+    end
+  end
   return cell:walk{CodeBlock = function(c)
     if not c.classes:includes('cell-code') then return end
     if exported then c.attributes['code-fold'], c.attributes['code-summary'] = nil, nil; c.classes:insert('exported') end
@@ -161,7 +179,9 @@ return {
   end},
   {Pandoc = function(doc)
     doc.blocks = once(doc.blocks)
-    doc.blocks = doc.blocks:map(function(b) return weigh(b) or b end)
+    local taken = {}
+    doc:walk{Header = function(h) taken[h.identifier] = true end}
+    doc.blocks = doc.blocks:map(function(b) return weigh(b, taken) or b end)
     return doc
   end},
   {traverse = 'topdown',
