@@ -31,7 +31,8 @@ LINK = re.compile(r'\]\(<?((?:[^()\s]|\([^()\s]*\))+)>?\)')
 TABLE = re.compile(r'^\|[\s:|-]+\|\s*$', re.M)
 CROSS = re.compile(r'(?<![\w\\])@((?:fig|tbl|eq|sec)-[\w-]*\w)')
 LEAKS = {r'<__main__|\b__main__\.': 'a name of __main__', r'\bat 0x[0-9a-f]{6,}': 'a memory address',
-         r'\w*Warning: ': 'a warning', r'^Traceback ': 'a traceback'}
+         r'\w*Warning: ': 'a warning', r'^Traceback ': 'a traceback',
+         r'^\[?(?:<matplotlib\.|Text\()': 'what a call of matplotlib returns; end the cell in a semicolon'}
 
 
 def notebooks(folder):

@@ -35,7 +35,8 @@ def em_history(x:Tensor, # images, (N,C,H,W)
     "Filters and mean log-likelihood of every pass of EM."
     filters, curve = [start], []
     K, _, L, _ = start.shape
-    fixed = dict(n_filters=K, patch_size=L, max_iter=1, tol=0, progress=False)
+    fixed = dict(n_filters=K, patch_size=L, max_iter=1, tol=0, progress=False,
+                 algorithm='batch')
     with warnings.catch_warnings(action='ignore'):
         for _ in range(passes):
             fit = CALM(init=filters[-1], **fixed, **calm).fit(x)
@@ -57,13 +58,13 @@ def sheet(filters:list, # tensors (K,1,L,L), one a pass
     return np.concatenate([_grey(tile(f[order])[0]) for f in filters])
 
 # %% ../../nbs/3_experiments/08_moving_figures.ipynb #b3729457
-def _frame(filters:Tensor, # (K,1,L,L)
+def _frame(filters:np.ndarray, # all of a pass, as one picture
           curve:list, done:int # passes
          )->Image.Image:
     "Filters after some passes, and the curve so far."
-    fig, (a, b) = plt.subplots(1, 2, figsize=(7.2, 3.6), dpi=90,
+    fig, (a, b) = plt.subplots(1, 2, figsize=(7.2, 3.6), dpi=110,
                                layout='constrained')
-    a.imshow(_grey(tile(filters)[0]), cmap='gray')
+    a.imshow(filters, cmap='gray')
     a.axis('off')
     a.set_title(f'after {done} pass' + 'es'*(done != 1), fontsize=10)
     b.plot(curve, color='0.85')
@@ -124,6 +125,7 @@ def visible_scores(m:PatchMixture, x:Tensor, # images, (N,C,H,W)
     prior = m.log_weights - math.log(inner[0,0].numel())
     return (inner - length/2)/m.variance + prior[:,None,None]
 
+# %% ../../nbs/3_experiments/08_moving_figures.ipynb #e0c1b7a4
 def complete(m:PatchMixture, x:Tensor, hidden:Tensor)->Tensor:
     "Hidden pixels replaced by their posterior mean given the visible ones."
     s = visible_scores(m, x, hidden)
@@ -145,6 +147,7 @@ def _text(x:Tensor # bytes
     "Bytes as base64."
     return base64.b64encode(x.contiguous().numpy().tobytes()).decode()
 
+# %% ../../nbs/3_experiments/08_moving_figures.ipynb #1d7ea9b3
 def _still_digit(calm:CALM, x:Tensor # an image, (1,1,H,W)
                 )->Image.Image:
     "The second figure where nothing moves."
@@ -158,6 +161,7 @@ def _still_digit(calm:CALM, x:Tensor # an image, (1,1,H,W)
     return _rendered(show_images([*images, *m.filters[top]], titles, ncols=6,
                                  size=1.5, cmap='gray_r'))
 
+# %% ../../nbs/3_experiments/08_moving_figures.ipynb #84f0ce52
 def _rendered(fig:plt.Figure)->Image.Image:
     "A figure as a picture."
     fig.canvas.draw()
@@ -209,6 +213,7 @@ def _colours(z:Tensor, # whitened, (3,H,W)
     z = (255*(z/(2*scale) + .5).clamp(0, 1)).round().byte()
     return z.permute(1, 2, 0).numpy()
 
+# %% ../../nbs/3_experiments/08_moving_figures.ipynb #b6d30f19
 def _heat(mass:Tensor, # (H',W')
          wide:int # side of a dot, in pixels
         )->np.ndarray: # bytes with transparency, (H',W',4)
@@ -218,6 +223,7 @@ def _heat(mass:Tensor, # (H',W')
     red = torch.tensor([214., 39., 40.]).expand(*mass.shape, 3)
     return torch.cat([red, 255*strength], -1).round().byte().numpy()
 
+# %% ../../nbs/3_experiments/08_moving_figures.ipynb #cc12e80a
 def _still_window(photo:Image.Image, places:list, patches:list, windows:tuple
                 )->Image.Image:
     "The third figure where nothing moves."

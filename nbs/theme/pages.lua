@@ -1,6 +1,6 @@
 --[[ What every page gets, before Quarto's own filters see it:
   - its number, from its place among the notebooks of its folder: 1_paper/02_x.ipynb, second there, is 1.2;
-  - code in three weights: exported source stands open, imports and what draws a figure or a table are folded, checks are small;
+  - code in three weights: exported source stands open unless it is long, imports and what draws a figure or a table are folded, checks are small;
   - an exported thing documented once: signature and docstring stand in the source, if that follows; every name in it is an anchor;
   - "eq. 4" as a link to the equation with \tag{4}, on whichever page it is;
   - links to this site's own address made relative. ]]
@@ -106,6 +106,9 @@ local function source(cell)
   return code
 end
 
+local LONG = 40    -- lines of a source that nobody reads from top to bottom
+local function is_long(code) return select(2, code.text:gsub('\n', '')) >= LONG end
+
 -- Functions, classes and methods that stand in a source, as nbdev names their entries: "calm", "calm.fit"
 local function named(code)
   local found, class = pandoc.List{}, nil
@@ -137,7 +140,11 @@ local function weigh(cell, taken)
   end
   return cell:walk{CodeBlock = function(c)
     if not c.classes:includes('cell-code') then return end
-    if exported then c.attributes['code-fold'], c.attributes['code-summary'] = nil, nil; c.classes:insert('exported') end
+    if exported then
+      c.classes:insert('exported')
+      c.attributes['code-fold'], c.attributes['code-summary'] = nil, nil
+      if is_long(c) then c.attributes['code-fold'], c.attributes['code-summary'] = 'true', 'Source' end
+    end
     if summary then c.attributes['code-fold'], c.attributes['code-summary'] = 'true', summary end
     return c
   end}
@@ -145,7 +152,7 @@ end
 
 local function defines(block, name)
   local code = block and source(block)
-  if not code or code.attributes['code-summary'] ~= 'Exported source' then return false end
+  if not code or code.attributes['code-summary'] ~= 'Exported source' or is_long(code) then return false end
   local plain = name:match('[%w_]+$')
   return code.text:find('def ' .. plain .. '%s*%(') ~= nil or code.text:find('class ' .. plain .. '%f[^%w_]') ~= nil
 end
