@@ -149,11 +149,13 @@ def references(text):
 
 
 def check_equations(nbs):
-    "Every tag defined once, and every reference to one that exists."
+    "Every tag defined once, with the number of its page, and every reference to one that exists."
     home = defaultdict(list)
     for n, nb in nbs.items():
         for t in prose(nb):
             for tag in re.findall(r'\\tag\{([\w.]+)\}', t): home[tag].append(n)
+    page = {n: re.sub(r'^(\d+)_[^/]*/0*(\d+)_.*', r'\1.\2.', n) for n in nbs}
+    yield from (f'{n}: eq. {t}: expected {page[n]}...' for t, ns in home.items() for n in ns if t.count('.') > 1 and not t.startswith(page[n]))
     yield from (f'eq. {t}: defined in {" and ".join(ns)}' for t, ns in home.items() if len(ns) > 1)
     yield from (f'{n}, cell {c.id}: eq. {t} is defined nowhere' for n, nb in nbs.items() for c in nb.cells for t in sorted(references(c.source) - home.keys()))
 

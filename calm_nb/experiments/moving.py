@@ -117,7 +117,7 @@ def prepare_em(folder:str|Path, # for the files
 def visible_scores(m:PatchMixture, x:Tensor, # images, (N,C,H,W)
                    hidden:Tensor, # True where a pixel is not seen, (N,1,H,W)
                   )->Tensor: # (N,K,H',W')
-    "Scores of the visible pixels alone (eq. 3.10.1)."
+    "Scores of the visible pixels alone (eq. 3.8.1)."
     seen = (~hidden).to(x).expand_as(x)
     pad = [m.padding]*4
     inner = F.conv2d(F.pad(x*seen, pad), m.filters)

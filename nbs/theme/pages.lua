@@ -1,5 +1,5 @@
 --[[ What every page gets, before Quarto's own filters see it:
-  - its number, from its place among the notebooks of its folder: 1_paper/02_x.ipynb, second there, is 1.2;
+  - its number, that of its folder and of its file: 1_paper/02_x.ipynb is 1.2, and its equations are 1.2.1, 1.2.2;
   - code in three weights: exported source stands open unless it is long, imports and what draws a figure or a table are folded, checks are small;
   - an exported thing documented once: signature and docstring stand in the source, if that follows; every name in it is an anchor;
   - "eq. 4" as a link to the equation with \tag{4}, on whichever page it is;
@@ -24,12 +24,16 @@ local function notebooks(dir)
   return found
 end
 
+-- 2_library/14_fast.ipynb is 2.14; of several notebooks with one number the second is 2.14b
 local function number()
-  local part = folder:match('^(%d+)_')
-  if not part then return end
-  for i, name in ipairs(notebooks(folder)) do
-    if name == pandoc.path.filename(page) then return part .. '.' .. i end
+  local part, n = folder:match('^(%d+)_'), pandoc.path.filename(page):match('^(%d+)_')
+  if not (part and n) then return end
+  local before = 0
+  for _, name in ipairs(notebooks(folder)) do
+    if name == pandoc.path.filename(page) then break end
+    if name:match('^(%d+)_') == n then before = before + 1 end
   end
+  return part .. '.' .. tonumber(n) .. (before > 0 and string.char(97 + before) or '')
 end
 
 local pages_of = {}   -- tag of an equation -> page
