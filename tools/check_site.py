@@ -79,6 +79,8 @@ def check_cell(cell):
     pictures = [o for o in outs if PICTURES & o.get('data', {}).keys()]
     tables = [o for o in outs if TABLE.search(''.join(o.get('data', {}).get('text/markdown', '')))]
     if pictures: wrong += captioned(opts, 'fig', len(pictures))
+    if pictures and any('text/plain' in d and not PICTURES & d.keys() and 'text/markdown' not in d for d in (o.get('data', {}) for o in outs)):
+        wrong.append('shows text as a part of its figure; give it a cell of its own, or end this one in a semicolon')
     if tables and not pictures: wrong += captioned(opts, 'tbl', len(tables))
     for o in outs:
         if o.get('name') == 'stderr': wrong.append(f'prints to stderr: {text_of(o)[:60]!r}')
