@@ -34,8 +34,8 @@ class Plan:
     side:int = 20 # L, of a filter
     padding:int = 2
     rows:tuple = (('random patches', 64), ('k-means', 64), ('EM', 64),
-                  ('random patches', 16), ('k-means', 16), ('EM', 16),
                   ('random patches', 8), ('k-means', 8), ('EM', 8),
+                  ('random patches', 16), ('k-means', 16), ('EM', 16),
                   ('EM, learned variance', 64), ('EM, learned weights', 64))
     seeds:tuple = tuple(range(10))
     n_learn:int = 5000 # training images that filters are learned from, the first
@@ -146,7 +146,8 @@ def _make_table_1(out:Path, data:str|Path|None, tiny:bool)->dict:
              (0, 1), 200, 4, 300, 100) if tiny else Plan()
     d = load(p, data)
     said = describe_data(d.name, d.x, d.y, d.x_test, d.y_test)
-    parts = Parts(out/'table_1.parts', asdict(p) | said)
+    same = {k: v for k, v in asdict(p).items() if k not in ('rows', 'seeds')}
+    parts = Parts(out/'table_1.parts', same | said)    # rows and seeds may be added
     rows = run(p, d, parts)
     return dict(seed=list(p.seeds), data=said, config=asdict(p), rows=rows,
                 images=[len(d.x), len(d.x_test)], parts_seconds=parts.finish())
