@@ -103,8 +103,8 @@ def in_chunks(f:Callable, m:PatchMixture, x:Tensor)->None:
 def by_float32(m:PatchMixture, x:Tensor, w:Tensor)->SufficientStats:
     "Rung 3: scores of all locations in float32, sums over those that matter."
     best = m.score(x).amax(1)
-    return m.stats_at(x, w,
-                      best >= best.amax((1,2), keepdim=True) - m.cut(best[0].numel()))
+    least = best.amax((1,2), keepdim=True) - m.cut(best[0].numel())
+    return m.stats_at(x, w, best >= least)
 
 def rungs(m:FastMixture, x:Tensor)->dict:
     "The ladder: the forms of one pass, by name."
@@ -123,7 +123,8 @@ def losers(m:FastMixture, x:Tensor)->dict:
     p = recast(m, PatchMixture)
     return {k: lambda f=f: in_chunks(f, p, x) for k, f in {
         'convolution': PatchMixture.score, 'Fourier': fft_score,
-        'unfolded patches': unfold_score, 'channels last': channels_last_score}.items()}
+        'unfolded patches': unfold_score,
+        'channels last': channels_last_score}.items()}
 
 # %% ../../nbs/6_speed/01_speed.ipynb #e8566136
 def time_peak(s:Speed)->dict:
@@ -137,8 +138,8 @@ def time_peak(s:Speed)->dict:
             {n: lambda v=v: v@v for n, v in a.items()}, s.repeats).items())
     made = [(FastMixture(torch.rand(64,1,20,20), padding=2), 1000, (1,28,28)),
             (FastMixture(torch.rand(200,3,15,15)), 8, (3,96,96))]
-    seconds = lambda m, x: alternate({0: lambda: in_chunks(PatchMixture.score, m, x)},
-                                     s.repeats)[0]
+    form = lambda m, x: lambda: in_chunks(PatchMixture.score, m, x)
+    seconds = lambda m, x: alternate({0: form(m, x)}, s.repeats)[0]
     return out | {'convolution, float32': max(work(m, x)/2/seconds(m, x)
         for m, x in ((m, torch.rand(n, *shape)) for m, n, shape in made))}
 
