@@ -53,7 +53,8 @@ def fit_sampled(c:Cost, x:Tensor):
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #f4a3513b
 def fit_calm(c:Cost, x:Tensor):
     "CALM on the images."
-    CALM(c.K, c.L, max_iter=c.steps, tol=0, algorithm='batch', random_state=0, progress=False).fit(x)
+    CALM(c.K, c.L, max_iter=c.steps, tol=0, algorithm='batch', random_state=0,
+         progress=False).fit(x)
 
 FITS = {'k-means, all patches': fit_lloyd, 'k-means, sampled patches': fit_sampled,
         'CALM': fit_calm}
