@@ -53,8 +53,8 @@ LOOK = r"""() => {
   for (const o of all('.cell-output-stderr')) wrong.push('an output on stderr: ' + short(o));
   for (const i of all('img')) {
     if ((i.getAttribute('alt') || '').trim().split(/\s+/).length < 4) wrong.push('a picture without alternative text: ' + i.src.split('/').pop());
-    const cap = i.closest('figure, .quarto-float')?.querySelector('figcaption');
-    if (!cap || !/^Figure\s\S*\d/.test(cap.textContent.trim())) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
+    const floats = all('figure').filter(f => f.contains(i));    // a part of a figure is numbered with the whole
+    if (!floats.some(f => /^Figure\s\S*\d/.test(f.querySelector(':scope > figcaption')?.textContent.trim() ?? ''))) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
     if (!i.naturalWidth && i.loading !== 'lazy') wrong.push('a picture that does not load: ' + i.src.split('/').pop());
   }
   for (const t of all('table')) {
@@ -133,11 +133,19 @@ def broken(page, facts, files, root):
         elif anchor and path in facts and anchor not in facts[path]['ids']: yield f'{url}: there is no such heading'
 
 
+def is_public(module, name):
+    "Whether a name, seen from its module, is offered: `#| exporti` makes names for the package alone."
+    head = name.partition('.')[0]
+    patched = getattr(getattr(module, head, None), '__module__', module.__name__) != module.__name__    # into a class of another module
+    return not any(p.startswith('_') for p in name.split('.')) and (head in module.__all__ or patched)
+
+
 def entries(lib, facts):
     "Public names without an entry on their page."
     for module, names in importlib.import_module(f'{lib}._modidx').d['syms'].items():
+        m = importlib.import_module(module)
         for name, (link, _) in names.items():
-            if any(p.startswith('_') for p in name.split('.')): continue
+            if not is_public(m, name.removeprefix(f'{module}.')): continue
             page, _, anchor = link.partition('#')
             if anchor not in facts.get(page, dict(ids=()))['ids']: yield f'{page}: {name.removeprefix(lib + ".")} has no entry'
 
