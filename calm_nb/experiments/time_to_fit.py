@@ -153,11 +153,12 @@ def first_as_likely(steps:list, # of watched
     steps = steps[stride-1::stride]
     rough = lambda m: m.e_step(some).mean_log_likelihood
     least = rough(recast(goal, BoundedMixture))
-    for i in range(bisect_left(steps, True, key=lambda s: rough(s[2]) >= least),
+    enough = lambda found, wanted: found >= wanted - 1e-6*abs(wanted) # rounding
+    for i in range(bisect_left(steps, True, key=lambda s: enough(rough(s[2]), least)),
                    len(steps)):
         spent, visited, m = steps[i]
         found = level(m, x)
-        if found >= target - 1e-6*abs(target):
+        if enough(found, target):
             return spent | dict(passes=visited/len(x), level=found)
     return None
 
