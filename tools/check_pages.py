@@ -1,13 +1,34 @@
-"""Check the built site, page by page, in headless Chromium; `check_site.py --built` calls it."""
+"""Check what pages say and how they look.
+
+`check_site.py --built` calls `check_built`, which visits the built site in headless Chromium.
+`python tools/check_pages.py` reads the notebooks' prose. It lists every number beside the name of
+a result, such as accuracy, nats or seconds, that no cell computes, and then exits with status 1.
+Quotations, code, equations and citations may hold such numbers. Others are allowed by a comment in
+a markdown cell of the same notebook that gives each number as it is written, and its source:
+`<!-- numbers: 94.82, 96.06 (Table 1 of the paper) -->`.
+"""
 import importlib
+import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 
-from browser import Visit, chromium, served
+from execnb.nbio import read_nb
+from fastcore.script import call_parse
+from nbdev.config import get_config
 
 HEAVIEST = 1.5e6    # bytes of a page and all it loads, compressed as GitHub Pages sends them
 LANDING = 7e5
 WIDTHS = 1400, 420
+
+WORDS = 'two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|forty|fifty|hundred|thousand'
+RESULT = re.compile(r'\b(accura\w+|nats?|bits?|likelihood|seconds?|minutes?|hours?|ms|[KMG]i?B|memory|speed\w*|faster|slower|quicker|'
+                    r'errors?|deviations?|points?|per cent|correct|right|wrong|gains?|losses|FLOPS?|TFLOP|images per second)\b|%', re.I)
+NUMBER = re.compile(rf'(?<![\w./-])(\d+(?:,\d{{3}})*\.\d+(?![\w.]|-bit)|\d+(?:\.\d+)?(?:\s?%| per cent| points?\b)|'
+                    rf'(?:\d+(?:\.\d+)?|{WORDS})(?:\stimes|-?fold)\b)', re.I)
+GIVEN = re.compile(r'<!--\s*numbers:(.*?)-->', re.S)
+NOT_SAID = re.compile(r'<!--.*?-->|```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|^\s*>.*?$|"[^"\n]*"|“[^”]*”|\[[^\]]*@[^\]]*\]|\]\([^)]*\)|'
+                      r'\b(?:eqs?\.|equations?|sections?|sec\.|figures?|tables?|chapters?|version|Python|torch|PyTorch|CUDA|Quarto|nbdev)\s+\(?[\d.]+', re.S | re.M | re.I)
 
 LOOK = r"""() => {
   const wrong = [], main = document.querySelector('main'), short = e => (e.textContent || '').trim().replace(/\s+/g, ' ').slice(0, 60);
@@ -32,8 +53,8 @@ LOOK = r"""() => {
   for (const o of all('.cell-output-stderr')) wrong.push('an output on stderr: ' + short(o));
   for (const i of all('img')) {
     if ((i.getAttribute('alt') || '').trim().split(/\s+/).length < 4) wrong.push('a picture without alternative text: ' + i.src.split('/').pop());
-    const cap = i.closest('figure, .quarto-float')?.querySelector('figcaption');
-    if (!cap || !/^Figure\s\S*\d/.test(cap.textContent.trim())) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
+    const floats = all('figure').filter(f => f.contains(i));    // a part of a figure is numbered with the whole
+    if (!floats.some(f => /^Figure\s\S*\d/.test(f.querySelector(':scope > figcaption')?.textContent.trim() ?? ''))) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
     if (!i.naturalWidth && i.loading !== 'lazy') wrong.push('a picture that does not load: ' + i.src.split('/').pop());
   }
   for (const t of all('table')) {
@@ -52,8 +73,35 @@ WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
 FIRST = "() => [...document.querySelectorAll('main h1, main p')].some(e => e.offsetHeight && e.innerText.trim().length > 60)"
 
 
+def stray_numbers(nb):
+    "Numbers in prose beside a result's name that are not allowed: number, sentence."
+    texts = [c.source for c in nb.cells if c.cell_type == 'markdown']
+    given = ' '.join(g for t in texts for g in GIVEN.findall(t))
+    for text in texts:
+        text = NOT_SAID.sub(' ', text)
+        for sentence in re.split(r'(?<=[.!?;])\s+(?=[A-Z*])|\n\s*\n|\n(?=[-*|#])', text):
+            if not RESULT.search(sentence): continue
+            for m in NUMBER.finditer(sentence):
+                allowed = re.search(rf'(?<![\w.]){re.escape(m[1])}(?![\w.]*\d)', given)
+                if not allowed: yield m[1], ' '.join(sentence.split())
+
+
+@call_parse
+def main():
+    "List numbers in prose that nothing computes."
+    folder, n = get_config().nbs_path, 0
+    for p in sorted(folder.rglob('*.ipynb')):
+        name = p.relative_to(folder)
+        if any(part[0] in '_.' for part in name.parts): continue
+        for number, sentence in stray_numbers(read_nb(p)):
+            at, n = max(0, sentence.find(number) - 60), n + 1
+            print(f'{name}: {number}: ...{sentence[at:at + 130]}')
+    if n: print(f'{n} numbers in prose beside a result that no cell computes'); sys.exit(1)
+
+
 def look(browser, root, page):
     "What is wrong with a page by itself, and what links need to know about it."
+    from browser import Visit
     visit = Visit(browser, f'{root}/{page}', WIDTHS[0])
     with visit as p:
         wrong, facts = p.evaluate(LOOK), p.evaluate(FACTS)
@@ -85,17 +133,26 @@ def broken(page, facts, files, root):
         elif anchor and path in facts and anchor not in facts[path]['ids']: yield f'{url}: there is no such heading'
 
 
+def is_public(module, name):
+    "Whether a name, seen from its module, is offered: `#| exporti` makes names for the package alone."
+    head = name.partition('.')[0]
+    patched = getattr(getattr(module, head, None), '__module__', module.__name__) != module.__name__    # into a class of another module
+    return not any(p.startswith('_') for p in name.split('.')) and (head in module.__all__ or patched)
+
+
 def entries(lib, facts):
     "Public names without an entry on their page."
     for module, names in importlib.import_module(f'{lib}._modidx').d['syms'].items():
+        m = importlib.import_module(module)
         for name, (link, _) in names.items():
-            if any(p.startswith('_') for p in name.split('.')): continue
+            if not is_public(m, name.removeprefix(f'{module}.')): continue
             page, _, anchor = link.partition('#')
             if anchor not in facts.get(page, dict(ids=()))['ids']: yield f'{page}: {name.removeprefix(lib + ".")} has no entry'
 
 
 def check_built(docs:Path, base:str, lib:str, host:str)->list:
     "A line for everything that is wrong with the built site."
+    from browser import chromium, served
     docs = Path(docs)
     files = {str(p.relative_to(docs)) for p in docs.rglob('*') if p.is_file()}
     pages = sorted(f for f in files if f.endswith('.html') and not f.startswith(('site_libs', 'widgets')))

@@ -196,11 +196,13 @@ def mutants_of(path, nbs):
     for c in cells:
         options = c.directives_.keys()
         if not options & {'export', 'exports'} or 'eval:' in options: continue
+        into = c.directives_.get('exports') or c.directives_.get('export')
+        into = into[0] if into else module    # some notebooks add to a module
         for name, function in functions(ast.parse(c.source)):
             for node, is_axis in nodes(function):
                 for kind, new in changes(node, is_axis):
                     start, end = span(c.source, node)
-                    m = Mutant(f'{module}:{name}', home, c.id, kind,
+                    m = Mutant(f'{into}:{name}', home, c.id, kind,
                                c.source[start:end], text_of(new), start)
                     if (m.function, m.old, m.new) not in EQUIVALENT: yield m
 

@@ -9,6 +9,7 @@ when it is). Each notebook has a process of its own. The exit status is 1 if a c
 failed, 2 if outputs are stale and nothing else is wrong.
 """
 import os
+import random
 import subprocess
 import sys
 import time
@@ -95,7 +96,8 @@ def main(path: str = None,  # notebook or folder to run, default `nbs_path`
          flags: str = '',   # space separated test flags to run as well
          check: bool = False,  # compare with the stored outputs, write nothing
          n_workers: int = 2,  # notebooks run at the same time
-         timeout: int = None):  # seconds a cell may take
+         timeout: int = None,  # seconds a cell may take
+         order: int = None):  # seed of a random order of the notebooks
     "Run notebooks and store their outputs, or check the stored ones."
     os.environ['IN_TEST'] = '1'
     cfg = get_config()
@@ -103,6 +105,7 @@ def main(path: str = None,  # notebook or folder to run, default `nbs_path`
     skip_flags = set(cfg.tst_flags.split()) - set(flags.split())
     files = [o.absolute() for o in sorted(nbglob(path, as_path=True))]
     if not files: sys.exit(f'path: expected a notebook or a folder, got {path}')
+    if order is not None: random.Random(order).shuffle(files)
     if len(files) == 1: sys.exit(run_nb(files[0], skip_flags, check, timeout))
     failed, stale = [], []
     with ThreadPoolExecutor(n_workers) as pool:
