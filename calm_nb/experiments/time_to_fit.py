@@ -154,8 +154,8 @@ def first_as_likely(steps:list, # of watched
     rough = lambda m: m.e_step(some).mean_log_likelihood
     least = rough(recast(goal, BoundedMixture))
     enough = lambda found, wanted: found >= wanted - 1e-6*abs(wanted) # rounding
-    for i in range(bisect_left(steps, True, key=lambda s: enough(rough(s[2]), least)),
-                   len(steps)):
+    start = bisect_left(steps, True, key=lambda s: enough(rough(s[2]), least))
+    for i in range(start, len(steps)):
         spent, visited, m = steps[i]
         found = level(m, x)
         if enough(found, target):
