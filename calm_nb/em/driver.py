@@ -127,6 +127,7 @@ def _close_epoch(run:EMRun, tol:float, repair:Callable|None):
     run.converged = has_converged(run.since_repair, tol)
     if run.converged and repair and repair(run): run.converged = False
 
+# %% ../../nbs/1_paper/04_em_loop.ipynb #60526535
 class _Counted:
     "The same batches, counted by a progress bar."
     def __init__(self, batches:Iterable, bar:tqdm):

@@ -23,6 +23,7 @@ SPEED = dict(dataset='mnist', n=60_000, seed=0, components=32, epochs=2,
 SPEED_TINY = dict(dataset='digits', n=600, n_test=100, seed=0, components=4,
                   epochs=3, reg_covar=1e-2, threads=None)
 
+# %% ../../nbs/5_second_system/15_full_speed.ipynb #77cea424
 def stopwatch(f:Callable)->tuple[object,float,float]:
     "What `f` returns, seconds, and seconds of processor time over all threads."
     a, b = time.perf_counter(), time.process_time()
@@ -45,12 +46,11 @@ def sklearn_fit(start:GaussianMixture, x:Tensor, # samples, (N,D)
 
 # %% ../../nbs/5_second_system/15_full_speed.ipynb #2bff408f
 def run_speed(config:dict, progress:bool=False)->dict:
-    """Time of an epoch of a full-covariance mixture, here and in scikit-learn, from
-    the same start to the same parameters."""
+    "Time of an epoch, here and in scikit-learn, from start to the same end."
     from threadpoolctl import threadpool_limits
     c, x, n = config, labelled(config).x.flatten(1).double(), config['epochs']
-    start, before = gaussian_start(x[:10000], c['components'], seed=c['seed'],
-                                   reg_covar=c['reg_covar']), torch.get_num_threads()
+    before, start = torch.get_num_threads(), gaussian_start(
+        x[:10000], c['components'], seed=c['seed'], reg_covar=c['reg_covar'])
     if c['threads']: torch.set_num_threads(c['threads'])
     (ours, _), wall, cpu = stopwatch(lambda: fitted(start, x, n, -math.inf))
     (fast, _), wall32, cpu32 = stopwatch(lambda: fitted(
@@ -60,7 +60,8 @@ def run_speed(config:dict, progress:bool=False)->dict:
         (_, w1, c1), (ref, w2, c2) = (stopwatch(lambda: sklearn_fit(start, x, k))
                                       for k in (1, n))
     gap = lambda a, b: (a - torch.as_tensor(b)).abs().max().item()
-    rows = [dict(program='here, float64', wall=wall/n, processor=cpu/n), dict(program='here, float32', wall=wall32/n, processor=cpu32/n),
+    rows = [dict(program='here, float64', wall=wall/n, processor=cpu/n),
+            dict(program='here, float32', wall=wall32/n, processor=cpu32/n),
             dict(program='scikit-learn, float64', wall=(w2-w1)/(n-1),
                   processor=(c2-c1)/(n-1))]
     return dict(config=c, rows=rows, means=gap(ours.means, ref.means_),

@@ -28,6 +28,7 @@ LAYERS_TINY = dict(dataset='digits', n=600, n_test=300, seed=1, first=8, second=
                    epochs=8, layer_epochs=8, three=(6,5), min_weights=(0.,.1),
                    alone=(6,), reg_covar=1e-3)
 
+# %% ../../nbs/5_second_system/09_layers.ipynb #d2b80e25
 def layer_record(stack:Stack, depth:int, d:Labelled)->dict:
     "Purity, class histogram and best test images of one layer."
     p = torch.cat([stack.posterior(b, depth) for b in d.x_test.split(2000)])
@@ -39,47 +40,53 @@ def layer_record(stack:Stack, depth:int, d:Labelled)->dict:
                 top=[c.topk(10).indices.tolist() for c in p.T])
 
 # %% ../../nbs/5_second_system/09_layers.ipynb #343e283d
-def run_layers(config:dict, progress:bool=False)->dict:
-    """Two layers in two ways, three layers with pruning, and single layers of as
-    many components."""
-    c, d, t = config, labelled(config), Timer()
-    first, record = fitted(stationary_start(d.x, c['first'], seed=c['seed']), d.x,
-                           c['epochs'], 0., progress)
-    rows = {'layer 1': layer_record(Stack((first,), ()), 0, d) | record}
+def _deeper(d, first, c:dict, progress:bool)->dict:
+    "Rows of layers on top of the first, in the ways that are compared."
+    rows, t = {}, Timer()
     gmm = lambda K, **kw: lambda f: gaussian_start(f, K, seed=c['seed'],
-        reg_covar=c['reg_covar'], **kw)
+                                                   reg_covar=c['reg_covar'], **kw)
     def add(name, starts, feeds, depth, tol=1e-4):
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
-            stack, runs = fit_stack(d.x, (first, *starts), feeds,
-                                    max_iter=c['layer_epochs'], tol=tol,
-                                    progress=progress)
-        rows[name] = layer_record(stack, depth, d) | dict(
-            train_nats=[round(v, 3) for v in runs[-1].log_likelihood], seconds=t())
+            stack, runs = fit_stack(d.x, (first, *starts), feeds, tol=tol,
+                                    max_iter=c['layer_epochs'], progress=progress)
+        nats = [round(v, 3) for v in runs[-1].log_likelihood]
+        record = dict(train_nats=nats, seconds=t())
+        rows[name] = layer_record(stack, depth, d) | record
         return stack
     add('layer 2, standardised, zero mean', (gmm(c['second'], zero_mean=True),),
         ('standardised',), 1)
     add('layer 2, log-probabilities, means', (gmm(c['second']),), ('log',), 1)
     two = add('layer 2 of 3', (gmm(c['three'][0]),), ('posterior',), 1)
     for w in c['min_weights']:
-        add(f'layer 3 of 3, pruned under {w}',
-            (two.layers[1], gmm(c['three'][1], init='random', min_weight=w)),
+        top = gmm(c['three'][1], init='random', min_weight=w)
+        add(f'layer 3 of 3, pruned under {w}', (two.layers[1], top),
             ('posterior','posterior'), 2, -math.inf)
+    return rows
+
+# %% ../../nbs/5_second_system/09_layers.ipynb #d5014f9d
+def run_layers(config:dict, progress:bool=False)->dict:
+    "Two and three layers, and single layers of as many components."
+    c, d = config, labelled(config)
+    alone = lambda K, **k: fitted(stationary_start(d.x, K, seed=c['seed']), d.x,
+                                  c['epochs'], 0., **k)
+    first, record = alone(c['first'], progress=progress)
+    rows = {'layer 1': layer_record(Stack((first,), ()), 0, d) | record}
+    rows |= _deeper(d, first, c, progress)
     for K in c['alone']:
-        rows[f'one layer of {K}'] = layer_record(Stack(
-            (fitted(stationary_start(d.x, K, seed=c['seed']), d.x, c['epochs'], 0.)[0],),
-            ()), 0, d)
-    return dict(config=c, rows=rows,
-                chance=(d.y_test.bincount().max()/len(d.y_test)).item(),
-                spectra=pack(first.spectra))
+        rows[f'one layer of {K}'] = layer_record(Stack((alone(K)[0],), ()), 0, d)
+    return dict(config=c, rows=rows, spectra=pack(first.spectra),
+                chance=(d.y_test.bincount().max()/len(d.y_test)).item())
 
 # %% ../../nbs/5_second_system/09_layers.ipynb #98294160
-RESULTS = {'second_system_layers.json': result_maker(run_layers, LAYERS, LAYERS_TINY)}
+RESULTS = {'second_system_layers.json': result_maker(run_layers, LAYERS,
+    LAYERS_TINY)}
 
 # %% ../../nbs/5_second_system/09_layers.ipynb #64c122b0
 def reproduce_deep(out:str|Path, # folder for figures and results.json
-                   data:str|Path|None=None, # folder that holds MNIST/raw; None: the bundled digits
-                   device:str='cpu', progress:bool=True, config:dict|None=None)->dict:
+                   data:str|Path|None=None, # holds MNIST/raw; None: bundled digits
+                   device:str='cpu', progress:bool=True,
+                   config:dict|None=None)->dict:
     "Two and three layers, with table, figures and results in `out`."
     config = config or (LAYERS_TINY if data is None else LAYERS
                         | dict(data=str(data)))
@@ -90,5 +97,6 @@ def reproduce_deep(out:str|Path, # folder for figures and results.json
         for i, v in enumerate(upper.values(), 1)})
     save_result(Path(out)/'results.json', r | dict(provenance=provenance()))
     print(table([dict(model=k, components=v['components'], purity=v['purity'],
-                      class_entropy_bits=v['class_entropy']) for k, v in r['rows'].items()]))
+                      class_entropy_bits=v['class_entropy'])
+                 for k, v in r['rows'].items()]))
     return r

@@ -88,7 +88,7 @@ def animate(folder:str|Path, # holds em.json and em.png
     frames = [_frame(p, curve, done) for done, p in enumerate(passes)]
     times = [900] + [450]*(len(frames) - 2) + [2500]
     frames[0].save(target, save_all=True, append_images=frames[1:], duration=times,
-                   loop=0, quality=70, method=6)
+                   loop=0, quality=50, minimize_size=True, method=6)
     return target
 
 # %% ../../nbs/3_experiments/08_moving_figures.ipynb #c40e7b15

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from ..models.evaluation import described, fitted, patches_of, result_maker
-from ..models.stationary import filter_pictures, stationary_start
+from ..models.spectra import filter_pictures
+from ..models.stationary import stationary_start
 from ..pictures import mosaic, save_figures, show_curves, wall
 from ..reports import pack, provenance, save_result, table, unpack
 
@@ -22,11 +23,13 @@ NATURAL = dict(data='', size=16, n=200_000, n_test=20_000, components=32,
 NATURAL_TINY = dict(data=None, size=8, n=1500, n_test=500, components=4, epochs=8,
                     init='kmeans', seed=0)
 
+# %% ../../nbs/5_second_system/07_natural_patches.ipynb #df60e794
 def run_natural(config:dict, progress:bool=False)->dict:
     "The stationary mixture of natural patches."
     x, xt = patches_of(config)
-    m, record = fitted(stationary_start(x, config['components'], config['init'],
-                                        config['seed'], dc=False), x, config['epochs'], 0., progress)
+    start = stationary_start(x, config['components'], config['init'],
+                             config['seed'], dc=False)
+    m, record = fitted(start, x, config['epochs'], 0., progress)
     samples = m.sample(20, torch.Generator().manual_seed(config['seed']))[0]
     return dict(config=config, **record, **described(m, xt, n_dims=m.n_dims),
                 spectra=pack(m.spectra), log_weights=pack(m.log_weights),
@@ -34,7 +37,8 @@ def run_natural(config:dict, progress:bool=False)->dict:
 
 # %% ../../nbs/5_second_system/07_natural_patches.ipynb #f93adb98
 RESULTS = {
-    'second_system_natural16.json': result_maker(run_natural, NATURAL, NATURAL_TINY),
+    'second_system_natural16.json': result_maker(run_natural, NATURAL,
+        NATURAL_TINY),
     'second_system_natural8.json': result_maker(
         run_natural, NATURAL | dict(size=8, components=24), NATURAL_TINY)}
 
@@ -44,14 +48,16 @@ SAMPLE = dict(data=None, size=16, n=20_000, n_test=4000, components=16, epochs=3
 
 # %% ../../nbs/5_second_system/07_natural_patches.ipynb #80a24f4b
 def reproduce_stationary(out:str|Path, # folder for figures and results.json
-                         data:str|Path|None=None, # folder that holds bsds/; None: the bundled photographs
-                         device:str='cpu', progress:bool=True, config:dict|None=None)->dict:
-    """The stationary mixture of natural patches, with table, figures and results in
-    `out`."""
+                         data:str|Path|None=None, # holds bsds/; None: bundled ones
+                         device:str='cpu', progress:bool=True,
+                         config:dict|None=None)->dict:
+    "Natural patches, with table, figures and results in `out`."
     config = config or (SAMPLE if data is None else NATURAL | dict(data=str(data)))
     r = run_natural(config, progress)
     pictures = filter_pictures(unpack(r['spectra']), config['size'], dc=False)
-    save_figures(out, dict(components=wall(patches_of(config)[1], r['top'], pictures, zoom=3), likelihood=show_curves({'training': r['train_nats']}, ylabel='nats per patch'),
+    best = wall(patches_of(config)[1], r['top'], pictures, zoom=3)
+    curve = show_curves({'training': r['train_nats']}, ylabel='nats per patch')
+    save_figures(out, dict(components=best, likelihood=curve,
                            samples=mosaic(unpack(r['samples']), 10, 4)))
     save_result(Path(out)/'results.json', r | dict(provenance=provenance()))
     print(table([dict(components=r['components'], epochs=r['epochs'],

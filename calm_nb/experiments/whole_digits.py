@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..models.evaluation import chosen_reg, described, fitted, labelled, result_maker
+from ..models.evaluation import (chosen_reg, described, fitted, labelled,
+                                       result_maker)
 from ..models.gaussian import gaussian_start
 from ..models.stationary import stationary_start
 from ..reports import pack
@@ -23,27 +24,29 @@ DIGITS = dict(dataset='digits', n=400, n_test=200, seed=0, components=(4,8),
               epochs=8, full=4, full_epochs=4, reg_covar=(1e-3,1e-2))
 
 # %% ../../nbs/5_second_system/08_digits.ipynb #26464dc8
+def _row(m, record:dict, d, levels:int, **k)->dict:
+    "What is said of a mixture, with twenty samples of it."
+    drawn = m.sample(20, torch.Generator().manual_seed(1))[0]
+    return (record | described(m, d.x_test, d.y_test, levels=levels)
+            | dict(samples=pack(drawn), **k))
+
+# %% ../../nbs/5_second_system/08_digits.ipynb #751120b4
 def run_mnist(config:dict, progress:bool=False)->dict:
     "Stationary mixtures and a full-covariance mixture of whole digits."
-    c, d = config, labelled(config)
-    levels, rows = 256 if c['dataset'] == 'mnist' else 17, {}
+    c, d, rows = config, labelled(config), {}
+    levels = 256 if c['dataset'] == 'mnist' else 17
     for K in c['components']:
         m, record = fitted(stationary_start(d.x, K, seed=c['seed']), d.x,
                            c['epochs'], 0., progress)
-        rows[f'stationary {K}'] = record | described(m, d.x_test, d.y_test,
-            levels=levels) | dict(spectra=pack(m.spectra),
-                                   samples=pack(m.sample(20,
-                                       torch.Generator().manual_seed(1))[0]))
+        rows[f'stationary {K}'] = _row(m, record, d, levels,
+                                       spectra=pack(m.spectra))
     reg, tried = chosen_reg(d.x[:20000], c['full'], c['reg_covar'],
                             c['full_epochs'], c['seed'])
-    m, record = fitted(gaussian_start(d.x, c['full'], seed=c['seed'], reg_covar=reg),
-                       d.x, c['full_epochs'], -math.inf, progress)
-    rows[f"full {c['full']}"] = record | described(m, d.x_test, d.y_test,
-        levels=levels) | dict(means=pack(m.means),
-                               samples=pack(m.sample(20,
-                                   torch.Generator().manual_seed(1))[0]),
-                               reg_covar=reg,
-                               tried={str(k): v for k, v in tried.items()})
+    start = gaussian_start(d.x, c['full'], seed=c['seed'], reg_covar=reg)
+    m, record = fitted(start, d.x, c['full_epochs'], -math.inf, progress)
+    tried = {str(k): v for k, v in tried.items()}
+    rows[f"full {c['full']}"] = _row(m, record, d, levels, means=pack(m.means),
+                                     reg_covar=reg, tried=tried)
     return dict(config=c, rows=rows)
 
 # %% ../../nbs/5_second_system/08_digits.ipynb #6866aed3

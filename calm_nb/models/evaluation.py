@@ -28,12 +28,13 @@ def bits_per_dim(nats:float, n_dims:float, levels:int=256)->float:
     return -nats/(n_dims*math.log(2)) + math.log2(levels)
 
 # %% ../../nbs/5_second_system/06_evaluation.ipynb #b2fb705c
-def labelled(config:dict # 'dataset': 'digits' or 'mnist', 'data', 'n', 'n_test', 'seed'
+def labelled(config:dict # 'dataset' ('digits', 'mnist'), 'n', 'n_test', 'seed'
             )->Labelled:
     "Images as floats with noise of one grey level."
-    d, levels = (load_mnist(config.get('data')), 256) if config['dataset'] == 'mnist' else (load_digits(), 17)
-    g, step = torch.Generator().manual_seed(config['seed']), (1 if levels == 256
-        else 16)
+    g = torch.Generator().manual_seed(config['seed'])
+    mnist = config['dataset'] == 'mnist'
+    d = load_mnist(config.get('data')) if mnist else load_digits()
+    levels, step = (256, 1) if mnist else (17, 16)
     noisy = lambda x: (x*step + torch.rand(x.shape, generator=g))/levels
     d = d.part(config.get('n', len(d.x)), config.get('n_test', len(d.x_test)))
     return d._replace(x=noisy(d.x), x_test=noisy(d.x_test))
@@ -57,12 +58,13 @@ def fitted(start:object, x:Tensor, # images or samples, (N,...)
 def described(model:object, x:Tensor, # images or samples, (N,...)
               y:Tensor|None=None, # labels, (N,)
               n_dims:int|None=None, levels:int=256)->dict:
-    """Held-out measures of a mixture: nats and bits/dim; purity, class histogram
-    and the ten best images of each component."""
+    "Nats, bits/dim, ambiguity, the ten best images; with labels purity as well."
     s = torch.cat([component_scores(model, b) for b in x.split(2000)]).double()
     nats = s.logsumexp(1).mean().item()
     post = s.softmax(1)
-    out = dict(components=s.shape[1], nats=nats, bits=bits_per_dim(nats, n_dims or x[0].numel(), levels), ambiguity=(1 - post.amax(1)).mean().item(),
+    out = dict(components=s.shape[1], nats=nats,
+               bits=bits_per_dim(nats, n_dims or x[0].numel(), levels),
+               ambiguity=(1 - post.amax(1)).mean().item(),
                top=[c.topk(min(10, len(x))).indices.tolist() for c in post.T])
     if y is None: return out
     h = class_histogram(post, y)
@@ -71,13 +73,14 @@ def described(model:object, x:Tensor, # images or samples, (N,...)
 # %% ../../nbs/5_second_system/06_evaluation.ipynb #481a0c42
 def patches_of(config:dict, min_std:float=.04)->tuple[Tensor,Tensor]:
     "Training and test patches of a config."
-    c = config
-    return tuple(natural_patches(n, c['size'], photographs(c['data'], part), min_std, c['seed'] + i)
-                 for i, (n, part) in enumerate(((c['n'],'train'),
-                     (c['n_test'],'test'))))
+    c, parts = config, (('n', 'train'), ('n_test', 'test'))
+    return tuple(natural_patches(c[n], c['size'], photographs(c['data'], part),
+                                 min_std, c['seed'] + i)
+                 for i, (n, part) in enumerate(parts))
 
 # %% ../../nbs/5_second_system/06_evaluation.ipynb #32ac491b
-def class_models(x:Tensor, y:Tensor, start:Callable, # start: function of the images of a class
+def class_models(x:Tensor, y:Tensor,
+                 start:Callable, # of the images of a class
                  epochs:int)->list:
     "One mixture a class, with the log share of the class."
     return [(fitted(start(x[y==k]), x[y==k], epochs)[0],
@@ -94,9 +97,9 @@ def bayes_accuracy(models:list, x:Tensor, # images, (N,C,H,W)
 
 # %% ../../nbs/5_second_system/06_evaluation.ipynb #48b97893
 def chosen_reg(x:Tensor, # samples, (N,D)
-               n_components:int, values:tuple, epochs:int, seed:int=0)->tuple[float,dict]:
-    """The regularisation under which the last fifth of the training images is
-    likeliest."""
+               n_components:int, values:tuple, epochs:int, seed:int=0
+              )->tuple[float,dict]: # the best, and nats by value
+    "The ridge under which the last fifth of the training images is likeliest."
     a, b = x.split(len(x)*4//5 + 1)
     nats = {v: fitted(gaussian_start(a, n_components, seed=seed, reg_covar=v), a,
                       epochs)[0].log_likelihood(b).mean().item() for v in values}
@@ -113,6 +116,7 @@ def result_maker(run:Callable, # of a config
         return run(c) | dict(seed=_seed(c), data=_data_of(c))
     return lambda out, data, tiny: make(out, data, tiny)
 
+# %% ../../nbs/5_second_system/06_evaluation.ipynb #7772bcb5
 def _parts(config:dict)->list:
     "The configs of data sets within a config."
     if 'size' in config or 'dataset' in config: return [config]
@@ -129,13 +133,16 @@ def _seed(config:dict)->int:
     "The seed of a config, or of its first data set."
     return config.get('seed', _parts(config)[0]['seed'])
 
+# %% ../../nbs/5_second_system/06_evaluation.ipynb #cf0df1d5
 def _data_of(config:dict)->list:
     "Name, shapes and checksum of every data set of a config."
     out = []
     for c in _parts(config):
         if 'size' in c:
-            name = 'bundled photographs' if c['data'] is None else 'BSDS500 photographs'
-            out.append(describe_data(f"{name}, patches of {c['size']}", *patches_of(c)))
+            name = ('bundled photographs' if c['data'] is None
+                    else 'BSDS500 photographs')
+            out.append(describe_data(f"{name}, patches of {c['size']}",
+                                     *patches_of(c)))
         else:
             d = labelled(c)
             out.append(describe_data(d.name, d.x, d.y, d.x_test, d.y_test))

@@ -48,23 +48,24 @@ class GaussianMixture(Mixture):
             raise ValueError(f'covariances: expected shape {(K,D,D)} or {(K,D)} '
                              f'for means of shape {(K,D)}, got {shape}')
         if self.log_weights is None:
-            object.__setattr__(self, 'log_weights',
-                               self.means.new_full((K,), -math.log(K)))
+            even = self.means.new_full((K,), -math.log(K))
+            object.__setattr__(self, 'log_weights', even)
 
-    @property
-    def dtype(self)->torch.dtype:
-        "Precision of the parameters."
-        return self.means.dtype
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #f1383588
+@patch(as_prop=True)
+def dtype(self:GaussianMixture)->torch.dtype:
+    "Precision of the parameters."
+    return self.means.dtype
 
-    @property
-    def chunk(self)->int:
-        "Samples computed at a time."
-        return 4096 if self.means.shape[1] < 128 else 16384
-    @property
+@patch(as_prop=True)
+def chunk(self:GaussianMixture)->int:
+    "Samples computed at a time."
+    return 4096 if self.means.shape[1] < 128 else 16384
 
-    def full(self)->bool:
-        "Whether covariances are whole matrices."
-        return self.covariances.ndim == 3
+@patch(as_prop=True)
+def full(self:GaussianMixture)->bool:
+    "Whether covariances are whole matrices."
+    return self.covariances.ndim == 3
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #641d1ea5
 @patch(as_prop=True)
@@ -100,12 +101,12 @@ def total_variance(self:GaussianMixture)->Tensor:
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #1d0d1f08
 @patch
 def factors(self:GaussianMixture)->tuple:
-    """Order of the coordinates, P_k in that order, and the part of eq. 5.3.1 without
-    data; computed once."""
+    "Order of coordinates, P_k in it, and what eq. 5.3.1 has without data."
     if not hasattr(self, '_factors'):
         order = self.total_variance.argsort(descending=True)
         P = whitening(self.covariances[:,order][:,:,order])
-        const = P.diagonal(dim1=1, dim2=2).log().sum(1) - len(order)/2*math.log(2*math.pi)
+        const = P.diagonal(dim1=1, dim2=2).log().sum(1)
+        const = const - len(order)/2*math.log(2*math.pi)
         object.__setattr__(self, '_factors',
                            (order, P.to(self.dtype), const.to(self.dtype)))
     return self._factors
@@ -126,11 +127,10 @@ def log_density(self:GaussianMixture, x:Tensor # (N,D)
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #2efd4a51
 @patch
-def relevant_joint(self:GaussianMixture, x:Tensor, # (N,D)
+def _relevant_joint(self:GaussianMixture, x:Tensor, # (N,D)
                    slack:float=60., # nats under the best that are given up
                   )->Tensor: # (N,K)
-    """`joint` with -inf where the bound of eq. 5.3.2 is `slack` under the best
-    component."""
+    "`joint`, -inf where the bound of eq. 5.3.2 is `slack` under the best."
     D = x.shape[1]
     if not self.full or D < 128: return self.joint(x)
     order, P, const = self.factors()
@@ -174,18 +174,23 @@ def moments(self:GaussianMixture, x:Tensor, # (N,D)
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #40b48a48
 @patch
+def _moments_of(self:GaussianMixture, stats:SufficientStats)->tuple:
+    "Means and covariances of eq. 5.3.3; without samples a component keeps its own."
+    n, alive = stats['counts'].clamp(min=1e-300), stats['counts'] > 1e-10*stats['n']
+    mu = 0*stats['sum'] if self.zero_mean else stats['sum']/n[:,None]
+    over = lambda v, t: v.view(-1, *(1,)*(t.ndim-1))        # one number a component
+    outer = mu[:,:,None]*mu[:,None] if self.full else mu**2
+    ridge = torch.eye(mu.shape[1]).to(mu) if self.full else 1.
+    cov = stats['scatter']/over(n, outer) - outer + self.reg_covar*ridge
+    return tuple(torch.where(over(alive, new), new, old.double())
+                 for new, old in ((mu, self.means), (cov, self.covariances)))
+
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #b348a148
+@patch
 def m_step(self:GaussianMixture, stats:SufficientStats)->GaussianMixture:
-    """Weights, means and covariances of eq. 5.3.3, then pruning; a component without
-    samples keeps its own."""
-    n, share = stats['counts'], stats['counts']/stats['counts'].sum()
-    alive, n = n > 1e-10*stats['n'], n.clamp(min=1e-300)
-    mu = (torch.zeros_like(stats['sum']) if self.zero_mean
-          else stats['sum']/n[:,None])
-    outer, eps = (mu[:,:,None]*mu[:,None],
-                  self.reg_covar*torch.eye(mu.shape[1]).to(mu)) if self.full else (mu**2, self.reg_covar)
-    cov = stats['scatter']/n.view(-1, *(1,)*(outer.ndim-1)) - outer + eps
-    mu, cov = (torch.where(alive.view(-1, *(1,)*(new.ndim-1)), new, old.double())
-               for new, old in ((mu, self.means), (cov, self.covariances)))
+    "Weights, means and covariances of eq. 5.3.3, then pruning."
+    mu, cov = self._moments_of(stats)
+    share = stats['counts']/stats['counts'].sum()
     keep = share >= self.min_weight
     if not keep.any():
         raise ValueError('min_weight: expected a threshold that some component '
@@ -220,6 +225,7 @@ def state(self:GaussianMixture)->dict:
     return dict(means=self.means, covariances=self.covariances,
                 log_weights=self.log_weights)
 
+# %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #26edecd2
 @patch
 def with_state(self:GaussianMixture, state:dict)->GaussianMixture:
     "This model with the tensors of `state`, whatever their number of components."
@@ -232,8 +238,9 @@ def with_state(self:GaussianMixture, state:dict)->GaussianMixture:
 
 # %% ../../nbs/5_second_system/03_gaussian_mixtures.ipynb #5e02807b
 @patch
-def sample(self:GaussianMixture, n:int, generator:torch.Generator|None=None)->tuple[Tensor,Tensor]:
-    "Draw (n,D) samples and their components (eq. 5.3.1)."
+def sample(self:GaussianMixture, n:int, generator:torch.Generator|None=None
+          )->tuple[Tensor,Tensor]: # (n,D), component (n,)
+    "Draw samples and their components (eq. 5.3.1)."
     k = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
                           generator=generator)
     noise = torch.randn(n, self.means.shape[1], generator=generator,

@@ -22,7 +22,7 @@ from .stationary import Mixture, StationaryMixture
 class ShiftedMixture(Mixture):
     "Circulant Gaussians whose mean sits at an unknown circular shift (eq. 5.2.1)."
     means:Tensor # mu_k, (K,C,H,W)
-    noise:StationaryMixture # spectra S_k about the mean; its weights are the mixture's
+    noise:StationaryMixture # spectra S_k about the mean, and weights
     chunk = 256
 
     @property
@@ -35,28 +35,31 @@ class ShiftedMixture(Mixture):
         "log pi_k, (K,)."
         return self.noise.log_weights
 
-    def prepare(self, x:Tensor # images, (N,C,H,W)
-               )->Tensor:
-        "Transforms of images, (N,C,H,W//2+1)."
-        return torch.fft.rfft2(as_images(x, channels=self.means.shape[1],
-            size=self.noise.size).to(self.means), norm='ortho')
-
-    def log_density(self, f:Tensor # transforms, (N,C,H,W//2+1)
-                   )->Tensor:
-        "log p(x|k) over all shifts, (N,K) in nats (eq. 5.2.1)."
-        return self.by_shift(f).flatten(2).logsumexp(2)
-
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #838725fe
 @patch
 def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1)
             )->Tensor: # (N,K,H,W)
     "log p(x,u|k) for every shift u (eq. 5.2.1)."
     m, n = torch.fft.rfft2(self.means, norm='ortho'), self.noise
-    white = (m*(n.counts > 0)/n.spectra).conj()
-    cross = math.prod(n.size)**.5*torch.fft.irfft2((f[:,None]*white).sum(2),
-        s=n.size, norm='ortho')
-    own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2 + math.log(math.prod(n.size))
-    return cross + (n.log_density(f.abs()**2) - own)[:,:,None,None]
+    white, pixels = (m*(n.counts > 0)/n.spectra).conj(), math.prod(n.size)
+    cross = torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
+    own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2 + math.log(pixels)
+    return pixels**.5*cross + (n.log_density(f.abs()**2) - own)[:,:,None,None]
+
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #35c2690a
+@patch
+def prepare(self:ShiftedMixture, x:Tensor # images, (N,C,H,W)
+           )->Tensor:
+    "Transforms of images, (N,C,H,W//2+1)."
+    x = as_images(x, channels=self.means.shape[1], size=self.noise.size)
+    return torch.fft.rfft2(x.to(self.means), norm='ortho')
+
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #756708f5
+@patch
+def log_density(self:ShiftedMixture, f:Tensor # transforms, (N,C,H,W//2+1)
+               )->Tensor:
+    "log p(x|k) over all shifts, (N,K) in nats (eq. 5.2.1)."
+    return self.by_shift(f).flatten(2).logsumexp(2)
 
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #13ed3375
 @patch
@@ -74,15 +77,14 @@ def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
 @patch
 def m_step(self:ShiftedMixture, stats:SufficientStats)->ShiftedMixture:
     "Means of aligned patches, and the power that is left (eq. 5.2.2)."
-    den, n = (stats['counts'][:,None,None,None].clamp(min=1e-10*stats['n']),
-              self.noise)
+    n, den = self.noise, stats['counts'][:,None,None,None]
+    den = den.clamp(min=1e-10*stats['n'])
     mean = torch.view_as_complex(stats['aligned'])/den
     left = stats['power']/den - mean.abs()**2
     new = replace(n, spectra=left.clamp(min=n.floor).to(n.spectra),
                   log_weights=self.updated_log_weights(stats))
-    return replace(self,
-                   means=torch.fft.irfft2(mean, s=n.size, norm='ortho').to(self.means),
-                   noise=new)
+    means = torch.fft.irfft2(mean, s=n.size, norm='ortho')
+    return replace(self, means=means.to(self.means), noise=new)
 
 # %% ../../nbs/5_second_system/02_shifted_means.ipynb #4593ec36
 def shifted_start(x:Tensor, # images, (N,C,H,W)
@@ -99,6 +101,7 @@ def state(self:ShiftedMixture)->dict:
     "What learning changes, as tensors."
     return dict(means=self.means, **self.noise.state())
 
+# %% ../../nbs/5_second_system/02_shifted_means.ipynb #24a4bb93
 @patch
 def with_state(self:ShiftedMixture, state:dict)->ShiftedMixture:
     "This model with the tensors of `state`."
@@ -110,5 +113,6 @@ def with_state(self:ShiftedMixture, state:dict)->ShiftedMixture:
 def upright(means:Tensor # (K,C,H,W)
            )->Tensor:
     "The same means up to a circular shift: emptiest row and column first."
-    return torch.stack([m.roll((-m.sum((0,2)).argmin().item(),
-                                -m.sum((0,1)).argmin().item()), (1,2)) for m in means])
+    emptiest = lambda m, d: -m.sum(d).argmin().item()
+    return torch.stack([m.roll((emptiest(m, (0,2)), emptiest(m, (0,1))), (1,2))
+                        for m in means])

@@ -35,7 +35,8 @@ def feed(scores:Tensor, # (N,K)
     if how == 'log': return s
     if how == 'posterior': return s.softmax(1)
     if how == 'standardised':
-        return (s - s.mean(1, keepdim=True))/s.std(1, keepdim=True, correction=0).clamp(min=1e-12)
+        spread = s.std(1, keepdim=True, correction=0)
+        return (s - s.mean(1, keepdim=True))/spread.clamp(min=1e-12)
     raise ValueError("feed: expected 'log', 'standardised' or 'posterior', got "
                      f"{how!r}")
 
@@ -80,19 +81,20 @@ def posterior(self:Stack, x:Tensor, # images, (N,C,H,W)
               depth:int=-1)->Tensor:
     "Responsibilities of the components of layer `depth`, the top one if not given."
     depth %= len(self.layers)
-    return component_scores(self.layers[depth], self.inputs(x, depth)).double().softmax(1)
+    scores = component_scores(self.layers[depth], self.inputs(x, depth))
+    return scores.double().softmax(1)
 
 # %% ../../nbs/5_second_system/04_stacks.ipynb #3b39602d
 def fit_stack(x:Tensor, # images
-              starts:tuple, # for each layer: a function of its data that returns a start, or a model that is learned already
+              starts:tuple, # by layer: a start, from its data, or a learned model
               feeds:tuple, # between layers
               batch_size:int=4096, **options:object, # of `fit_em`
-             )->tuple[Stack,list]: # the stack, and one run for each layer (None if it was learned already)
+             )->tuple[Stack,list]: # the stack, and a run per layer, None if learned
     "Greedy learning: each layer is run to its end before the next one starts."
     layers, runs = [], []
     for start, how in zip(starts, (*feeds, None)):
-        run = None if not callable(start) else fit_em(start(x),
-            [(b, None) for b in x.split(batch_size)], **options)
+        batches = [(b, None) for b in x.split(batch_size)]
+        run = fit_em(start(x), batches, **options) if callable(start) else None
         layers.append(run.model if run else start); runs.append(run)
         if how:
             x = torch.cat([feed(component_scores(layers[-1], b), how)

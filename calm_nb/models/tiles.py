@@ -26,7 +26,8 @@ def tiles(x:Tensor, # images, (N,C,H,W)
     if H % size or W % size:
         raise ValueError(f'tile: expected a side that divides {H} and {W}, got '
                          f'{size}; pad or crop the images')
-    return x.unfold(2, size, size).unfold(3, size, size).permute(0,2,3,1,4,5).flatten(1,2)
+    cut = x.unfold(2, size, size).unfold(3, size, size)
+    return cut.permute(0,2,3,1,4,5).flatten(1,2)
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #7206e408
 @dataclass(frozen=True)
@@ -54,14 +55,13 @@ class HierarchicalMixture(Mixture):
 # %% ../../nbs/5_second_system/05_tiles.ipynb #b735cea1
 @patch
 def parts(self:HierarchicalMixture, f:Tensor # prepared tiles, (N,T,...)
-         )->tuple[Tensor,Tensor,Tensor]:
-    """p(x_j|k) relative to the best k, the logarithm of that best, and sum_k w_zjk
-    p(x_j|k): (N,J,K), (N,J), (N,J,M) (eq. 5.5.1)."""
+         )->tuple[Tensor,Tensor,Tensor]: # (N,J,K), (N,J), (N,J,M)
+    "p(x_j|k) over the best k, the log of that, sum_k w_zjk p(x_j|k) (eq. 5.5.1)."
     l = self.lower.log_density(f.flatten(0,1)).unflatten(0, f.shape[:2])
     top = l.amax(2)
     e = (l - top[...,None]).exp()
-    return (e, top,
-            torch.einsum('njk,zjk->njz', e, self.log_parts.exp().to(e)).clamp(min=torch.finfo(e.dtype).tiny))
+    mixed = torch.einsum('njk,zjk->njz', e, self.log_parts.exp().to(e))
+    return e, top, mixed.clamp(min=torch.finfo(e.dtype).tiny)
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #d30f7299
 @patch
@@ -91,11 +91,13 @@ def moments(self:HierarchicalMixture, f:Tensor, # prepared tiles, (N,T,...)
 def m_step(self:HierarchicalMixture, stats:SufficientStats)->HierarchicalMixture:
     "Weights of both layers, and the lower mixture's own M-step (eq. 5.5.2)."
     used = stats['used'] + 1e-12*stats['n']
-    lower = {k[6:]: v for k, v in stats.items() if k.startswith('lower_')}
-    lower = self.lower.m_step(SufficientStats(n=stats['n'], log_likelihood=0.,
-        **lower)) if lower else self.lower
-    return replace(self, lower=lower,
-                   log_parts=(used/used.sum(2, keepdim=True)).log().to(self.log_parts),
+    lower, own = self.lower, {k[6:]: v for k, v in stats.items()
+                              if k[:6] == 'lower_'}
+    if own:
+        own = SufficientStats(n=stats['n'], log_likelihood=0., **own)
+        lower = lower.m_step(own)
+    shares = (used/used.sum(2, keepdim=True)).log()
+    return replace(self, lower=lower, log_parts=shares.to(self.log_parts),
                    log_weights=self.updated_log_weights(stats))
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #859dcc25
@@ -104,12 +106,12 @@ def hierarchical_start(x:Tensor, # images, (N,C,H,W)
                        n_components:int, # M, of the upper layer
                        tile:int, init:str='kmeans', seed:int=0,
                       )->HierarchicalMixture:
-    """Upper weights from groups of images: mean posteriors of the lower layer, tile
-    by tile (eq. 5.5.2)."""
+    "Upper weights from groups of images: mean posteriors, by tile (eq. 5.5.2)."
     t = tiles(as_images(x), tile)
     p = torch.cat([lower.posterior(c.flatten(0,1)).unflatten(0, c.shape[:2])
                    for c in t.split(1024)])
-    label = F.one_hot(groups(p.flatten(1), n_components, init, seed), n_components).to(p)
+    label = groups(p.flatten(1), n_components, init, seed)
+    label = F.one_hot(label, n_components).to(p)
     w = torch.einsum('nz,njk->zjk', label, p) + .01*p.sum(0)/len(p)
     return HierarchicalMixture(lower, (w/w.sum(2, keepdim=True)).log(),
                                (label.sum(0)/len(x)).clamp(min=1e-30).log(), tile)
@@ -121,6 +123,7 @@ def state(self:HierarchicalMixture)->dict:
     return dict(log_parts=self.log_parts, log_weights=self.log_weights,
                 **{f'lower_{k}': v for k, v in self.lower.state().items()})
 
+# %% ../../nbs/5_second_system/05_tiles.ipynb #3118b57d
 @patch
 def with_state(self:HierarchicalMixture, state:dict)->HierarchicalMixture:
     "This model with the tensors of `state`."
@@ -131,14 +134,16 @@ def with_state(self:HierarchicalMixture, state:dict)->HierarchicalMixture:
 
 # %% ../../nbs/5_second_system/05_tiles.ipynb #ee5e584a
 @patch
-def sample(self:HierarchicalMixture, n:int, side:int, # number of images, tiles a row
-           generator:torch.Generator|None=None)->tuple[Tensor,Tensor]: # images (n,C,H,W), upper component
+def sample(self:HierarchicalMixture, n:int, side:int, # images, tiles per row
+           generator:torch.Generator|None=None
+          )->tuple[Tensor,Tensor]: # images (n,C,H,W), upper component
     "Draw z, then a lower component for each tile, then its pixels (eq. 5.5.1)."
     z = torch.multinomial(self.log_weights.exp().cpu(), n, replacement=True,
                           generator=generator)
     parts, J = self.log_parts.exp().cpu()[z].flatten(0,1), self.log_parts.shape[1]
     k = torch.multinomial(parts, 1, generator=generator)[:,0]
-    t = torch.stack([replace(self.lower, log_weights=F.one_hot(i, parts.shape[1]).double().log()).sample(1, generator)[0][0]
-                     for i in k])
+    sure = F.one_hot(k, parts.shape[1]).double().log()
+    t = torch.stack([replace(self.lower, log_weights=w).sample(1, generator)[0][0]
+                     for w in sure])
     t = t.reshape(n, side, J//side, -1, self.tile, self.tile)
     return t.permute(0,3,1,4,2,5).flatten(4,5).flatten(2,3), z
