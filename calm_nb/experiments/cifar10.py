@@ -17,23 +17,30 @@ import torch
 from torch import Tensor
 
 from ..estimator import CALM
-from .common import sphered, folds, gain, judge, judge_folds, part_of, row
+from .common import (folds, gain, judge, judge_folds, part_of,
+                                        row, sphered)
 from ..features.classifiers import code_distances, gaussian_ridge
-from ..features.pooling import SupervisedNet, accuracy, pooled_features, softmax_regression, supervised_accuracy, train_supervised
+from ..features.pooling import (SupervisedNet, accuracy, pooled_features,
+                                      softmax_regression, supervised_accuracy,
+                                      train_supervised)
 from ..features.whitened import CODES, Options, learn_layer
 from ..images.datasets import Labelled, load_cifar10, two_photographs
 from ..reports import Timer, describe_data, make_result
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #4ea5b489
-def layer_run(o:Options, d:Labelled, names:tuple=('triangle',), size:int|None=5000)->list: # rows, one an encoding
-    """Learn once, encode every image once with all encodings, judge each on all
-    labels and on folds of them."""
+def layer_run(o:Options, d:Labelled, names:tuple=('triangle',), size:int|None=5000
+             )->list: # rows, one per encoding
+    "Learn once, encode once, judge each encoding on all labels and on folds."
     t = Timer()
     layer, run = learn_layer(o, d.x)
     both = list(zip(layer.features(d.x, names), layer.features(d.x_test, names)))
     run = run | dict(seconds=t())
-    return [row(f'{o.learner}, {n}', [run | dict(accuracy=judge(f, ft, d, o.penalty))]) | dict(options=asdict(o), learn_seconds=run['learn_seconds'],
-            **(dict(folds=judge_folds(f, ft, d, o.penalty, size)) if size else {})) for n, (f, ft) in zip(names, both)]
+    def judged(n, f, ft):
+        k = dict(options=asdict(o), learn_seconds=run['learn_seconds'])
+        all_labels = run | dict(accuracy=judge(f, ft, d, o.penalty))
+        if size: k |= dict(folds=judge_folds(f, ft, d, o.penalty, size))
+        return row(f'{o.learner}, {n}', [all_labels]) | k
+    return [judged(n, *pair) for n, pair in zip(names, both)]
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #37a9b864
 def few_labels(o:Options, d:Labelled, size:int=5000, name:str='triangle')->dict:
@@ -52,7 +59,9 @@ def few_labels(o:Options, d:Labelled, size:int=5000, name:str='triangle')->dict:
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #57aad7eb
 START = Options('k-means', K=400, epsilon=.1, unit=False, mirror=False)
 CHOSEN = Options(K=400)
-TRIED = {'k-means as Coates et al.': START, '+ patches of length one': replace(START, unit=True), '+ whitening with epsilon 0.5': replace(START, unit=True, epsilon=.5),
+TRIED = {'k-means as Coates et al.': START,
+         '+ patches of length one': replace(START, unit=True),
+         '+ whitening with epsilon 0.5': replace(START, unit=True, epsilon=.5),
          '+ mirror images': replace(CHOSEN, learner='k-means'),
          'random patches instead': replace(CHOSEN, learner='random patches'),
          'EM on patches instead': replace(CHOSEN, window=6, n_windows=200000),
@@ -66,18 +75,20 @@ TRIED = {'k-means as Coates et al.': START, '+ patches of length one': replace(S
          'the same, filters 8x8': replace(CHOSEN, L=8, window=10),
          'the same, 800 filters': replace(CHOSEN, K=800)}
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #86fff85c
 def try_all(d:Labelled, tried:dict=TRIED)->list:
     "Every choice with both encodings; rows of accuracies."
-    return [{'tried': k,
-             **{n: r['accuracy']
-                 for n, r in zip(CODES, layer_run(o, d, tuple(CODES), None))},
-             'options': asdict(o)} for k, o in tried.items()]
+    rows = {k: layer_run(o, d, tuple(CODES), None) for k, o in tried.items()}
+    return [dict(tried=k, **{n: r['accuracy'] for n, r in zip(CODES, rows[k])},
+                 options=asdict(o)) for k, o in tried.items()]
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #265d1abc
 SIZES = tuple(Options(K=800, L=L, window=L+2, pools=3, algorithm='growing',
                       max_iter=2) for L in (6, 8))
 
-def coded(o:Options, d:Labelled)->tuple[list,dict]: # (features, test features), what is recorded
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #c3a0f6d3
+def coded(o:Options, d:Labelled
+         )->tuple[list,dict]: # features of both parts, what is recorded
     "Learn a layer and encode all images."
     layer, run = learn_layer(o, d.x)
     return [layer.features(x)[0] for x in (d.x, d.x_test)], run
@@ -104,9 +115,9 @@ def kernel_run(sizes:tuple, d:Labelled, width:float=.6, penalty:float=.03)->dict
                 options=[asdict(o) for o in sizes], width=width, penalty=penalty)
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #59aaca8f
-def try_kernels(d:Labelled, sizes:tuple=tuple(replace(o, K=400) for o in SIZES))->list:
-    """Linear and Gaussian classifiers on one size of filters and on two; rows of
-    accuracies."""
+def try_kernels(d:Labelled, sizes:tuple=tuple(replace(o, K=400) for o in SIZES)
+               )->list:
+    "Linear and Gaussian classifiers on one size of filters and on two."
     codes, out = [coded(o, d)[0] for o in sizes], []
     for some in [(0,), (1,), (0, 1)]:
         linear = judge(*(torch.cat([codes[i][k] for i in some], 1) for k in (0, 1)),
@@ -124,7 +135,7 @@ class Paper:
     "The paper's layer at the size of CIFAR-10."
     calm:dict = field(default_factory=lambda: dict(n_filters=200, patch_size=8,
         padding=2, init='random', max_iter=6, tol=0))
-    rates:tuple = (3e-3, 1e-2) # learning rates to choose from, for the supervised counterpart
+    rates:tuple = (3e-3, 1e-2) # learning rates that the supervised net may have
     epochs:int = 4
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #58544695
@@ -134,9 +145,9 @@ def paper_layer(c:Paper, x:Tensor, seed:int)->CALM:
         return CALM(random_state=seed, progress=False, **c.calm).fit(x)
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #d1333c86
-def paper_rows(c:Paper, d:Labelled, size:int=5000)->tuple[dict,dict,Tensor]: # row, gain over folds, filters
-    """All labels, then folds of labels with and without the other images: one
-    pooled number a filter, standardised, and a softmax regression."""
+def paper_rows(c:Paper, d:Labelled, size:int=5000
+              )->tuple[dict,dict,Tensor]: # row, gain over folds, filters
+    "All labels, then folds of labels with and without the other images."
     t, x, xt = Timer(), sphered(d.x), sphered(d.x_test)
     every = paper_layer(c, x, 0)
     def judged(m, s):
@@ -145,8 +156,10 @@ def paper_rows(c:Paper, d:Labelled, size:int=5000)->tuple[dict,dict,Tensor]: # r
     whole = row("the paper's way", [dict(accuracy=judged(every.model_, slice(None)),
         seconds=t(), curves=[every.log_likelihood_])])
     parts = folds(len(x), size)
-    return whole, gain([judged(paper_layer(c, x[s], i+1).model_, s) for i, s in enumerate(parts)],
-                       [judged(every.model_, s) for s in parts]), every.filters_
+    alone = [judged(paper_layer(c, x[s], i+1).model_, s)
+             for i, s in enumerate(parts)]
+    more = [judged(every.model_, s) for s in parts]
+    return whole, gain(alone, more), every.filters_
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #60d825b5
 def supervised_run(c:Paper, d:Labelled, lr:float, seed:int=0)->dict:
@@ -161,11 +174,10 @@ def supervised_run(c:Paper, d:Labelled, lr:float, seed:int=0)->dict:
 
 # %% ../../nbs/3_experiments/05_cifar10.ipynb #da85e8b9
 def supervised_row(c:Paper, d:Labelled, n_valid:int=10000)->dict:
-    """The learning rate is chosen with as many training images, held-out ones to
-    judge."""
+    "The learning rate is chosen on held-out images."
     v = d.validation(n_valid)
-    valid = {lr: supervised_run(c, v._replace(x=v.x[:n_valid], y=v.y[:n_valid]), lr)['accuracy']
-             for lr in c.rates}
+    some = v._replace(x=v.x[:n_valid], y=v.y[:n_valid])
+    valid = {lr: supervised_run(c, some, lr)['accuracy'] for lr in c.rates}
     best = max(valid, key=valid.get)
     return (row('supervised counterpart', [supervised_run(c, d, best)])
             | dict(rate=best, validation={str(k): v for k, v in valid.items()}))
@@ -254,6 +266,7 @@ def _make_cifar10(out:Path, data:str|Path|None, tiny:bool)->dict:
         seed=0, images=[len(d.x), len(d.x_test)],
         data=describe_data(d.name, d.x, d.y, d.x_test, d.y_test))
 
+# %% ../../nbs/3_experiments/05_cifar10.ipynb #cde3350a
 RESULTS = {'cifar10.json': _make_cifar10}
 
 def reproduce(out:str|Path='calm_out', data:str|Path|None=None, device:str='cpu',

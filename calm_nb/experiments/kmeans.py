@@ -43,7 +43,9 @@ class Cost:
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #215c3dc3
 def fit_lloyd(c:Cost, x:Tensor):
     "Lloyd's algorithm on all patches, cut out."
-    KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0, random_state=0).fit(all_patches(x, c.L).numpy())
+    km = KMeans(c.K, n_init=1, init='random', max_iter=c.steps, tol=0,
+                random_state=0)
+    km.fit(all_patches(x, c.L).numpy())
 
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #7a9ad906
 def fit_sampled(c:Cost, x:Tensor):
@@ -76,7 +78,8 @@ def cost_of(name:str, n:int, c:Cost=Cost(), data:str|None=None
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #f8600df5
 def run_cost(c:Cost=Cost(), data:str|Path|None=None)->list:
     "Rows of medians, each fit in a process of its own."
-    code = ('import sys, json; from calm_nb.experiments.kmeans import Cost, cost_of; '
+    code = ('import sys, json; '
+            'from calm_nb.experiments.kmeans import Cost, cost_of; '
             'a = json.loads(sys.argv[1]); a["c"] = Cost(**a["c"]); '
             'print(json.dumps(cost_of(**a)))')
     def one(name, n):
@@ -96,15 +99,19 @@ def first_patches(patches:Tensor, K:int, seed:int=0)->Tensor:
     return patches[:K]
 
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #612db887
-def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2, n:int=100000, learner:Callable=kmeans_filters)->dict: # for `row`
+def _unit(x:Tensor)->Tensor:
+    "Pixels between 0 and 1."
+    return x.float()/255 if x.dtype == torch.uint8 else x
+
+def kmeans_run(d:Labelled, seed:int, K:int=64, L:int=20, padding:int=2,
+               n:int=100000, learner:Callable=kmeans_filters)->dict: # for `row`
     "Centres of sampled patches as the filters of the paper's layer."
-    t, pad = Timer(), lambda x: F.pad(x.float()/255 if x.dtype == torch.uint8
-                                      else x, 4*(padding,))
+    t, pad = Timer(), lambda x: F.pad(_unit(x), 4*(padding,))
     m = PatchMixture(learner(sampled_patches(pad(d.x), L, n, seed), K, seed),
                      padding=padding)
     seconds = t()
-    f, ft = (torch.cat([pooled_features(m, b.float()/255 if b.dtype == torch.uint8 else b)
-                        for b in x.split(5000)]) for x in (d.x, d.x_test))
+    f, ft = (torch.cat([pooled_features(m, _unit(b)) for b in x.split(5000)])
+             for x in (d.x, d.x_test))
     return dict(accuracy=accuracy(softmax_regression(), f, d.y, ft, d.y_test),
                 seconds=seconds, filters=m.filters)
 
@@ -117,7 +124,8 @@ def _make_kmeans(out:Path, data:str|Path|None, tiny:bool)->dict:
     runs, plain = ([kmeans_run(d, s, learner=f, **small) for s in (0, 1, 2)]
                    for f in (kmeans_filters, first_patches))
     filters = runs[0]['filters']
-    return dict(seed=[0, 1, 2], data=describe_data(d.name, d.x, d.y, d.x_test, d.y_test),
+    data_said = describe_data(d.name, d.x, d.y, d.x_test, d.y_test)
+    return dict(seed=[0, 1, 2], data=data_said,
                 rows=[row('k-means', runs), row('random patches', plain)],
                 filters=[round(v, 4) for v in filters.flatten().tolist()],
                 cost=run_cost(c, data), config=asdict(c))

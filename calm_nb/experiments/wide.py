@@ -48,7 +48,10 @@ def wide_run(w:Wide, d:Labelled, seed:int=0, progress:bool=True)->dict: # for `r
     learn_seconds = t()
     f, ft = enc.all(d.x), enc.all(d.x_test)
     feature_seconds = t()
-    return dict(accuracy=accuracy(LinearSVM(w.penalty, w.rounds), f, d.y, ft, d.y_test), n_features=f.shape[1], curves=[c.log_likelihood_ for c in learned], learn_seconds=learn_seconds, feature_seconds=feature_seconds,
+    svm = LinearSVM(w.penalty, w.rounds)
+    return dict(accuracy=accuracy(svm, f, d.y, ft, d.y_test), n_features=f.shape[1],
+                curves=[c.log_likelihood_ for c in learned],
+                learn_seconds=learn_seconds, feature_seconds=feature_seconds,
                 classifier_seconds=(last := t()),
                 seconds=round(learn_seconds + feature_seconds + last, 1))
 
