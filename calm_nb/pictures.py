@@ -27,6 +27,12 @@ def as_picture(x:Tensor, # (H,W), (1,H,W) or (3,H,W)
     x = (x - x.min())/(x.max() - x.min()).clamp(min=1e-9)
     return x.permute(1,2,0).numpy()
 
+# %% ../nbs/2_library/08_pictures.ipynb #f924f89b
+def _box(ax:plt.Axes, r:int, c:int, side:int, lw:float=1.5, **style):
+    "Frame `side` pixels from row r and column c on."
+    box = plt.Rectangle((c - .5, r - .5), side, side, fill=False, lw=lw, **style)
+    ax.add_patch(box)
+
 # %% ../nbs/2_library/08_pictures.ipynb #64ee9599
 def show_images(images:Tensor|Sequence, # images, each (H,W) or (C,H,W)
                 titles:Sequence|None=None, # one a picture
@@ -49,11 +55,6 @@ def show_images(images:Tensor|Sequence, # images, each (H,W) or (C,H,W)
             _box(ax, r, c, side, color=colour)
     return fig
 
-# %% ../nbs/2_library/08_pictures.ipynb #f924f89b
-def _box(ax:plt.Axes, r:int, c:int, side:int, lw:float=1.5, **style):
-    box = plt.Rectangle((c - .5, r - .5), side, side, fill=False, lw=lw, **style)
-    ax.add_patch(box)
-
 # %% ../nbs/2_library/08_pictures.ipynb #5c14b311
 def tile(filters:Tensor, # (K,C,L,L)
          ncols:int|None=None, # filters a row; a square if not given
@@ -64,10 +65,8 @@ def tile(filters:Tensor, # (K,C,L,L)
     f = torch.as_tensor(filters).detach().cpu().float()
     K, C, _, _ = f.shape
     t = make_grid(f, ncols or math.ceil(K**.5), gap, normalize=True,
-                  scale_each=True,
-                  pad_value=torch.nan)
-    inner = slice(gap,
-                  -gap) if K > 1 and gap else slice(None)    # no frame around all
+                  scale_each=True, pad_value=torch.nan)
+    inner = slice(gap, -gap) if K > 1 and gap else slice(None)    # no frame
     return t[:C, inner, inner]
 
 # %% ../nbs/2_library/08_pictures.ipynb #e19637cc
@@ -112,8 +111,8 @@ def show_posterior(x:Tensor, # images, (N,C,H,W)
                    cmap:str='gray_r',
                   )->Figure:
     "Images with a box for each of their likeliest patches."
-    pad = [torch.nn.functional.pad(i, 4*(padding,))
-           for i in torch.as_tensor(x).cpu().float()]
+    x = torch.as_tensor(x).cpu().float()
+    pad = torch.nn.functional.pad(x, 4*(padding,))
     fig = show_images(pad, ncols=ncols, size=size, cmap=cmap)
     W = gamma.shape[-1]
     for ax, g in zip(fig.axes, gamma.detach().cpu()):
@@ -177,6 +176,12 @@ def show_histograms(rows:dict # name: record with 'histogram' and 'purity'
         ax.set_title(f"{name}\npurity {r['purity']:.2f}", fontsize=8)
     return fig
 
+# %% ../nbs/2_library/08_pictures.ipynb #dec0a9c8
+def _likelihood(ax:plt.Axes, nats:list):
+    "A curve of nats per image against epochs."
+    ax.plot(range(1, len(nats)+1), nats, '.-')
+    ax.set(xlabel='epoch', ylabel='nats per image', title='log-likelihood')
+
 # %% ../nbs/2_library/08_pictures.ipynb #c2f4a61e
 def show_model(calm:object, # fitted: filters_, counts_, dead_, log_likelihood_
                fig:Figure|None=None, # to draw into
@@ -193,8 +198,6 @@ def show_model(calm:object, # fitted: filters_, counts_, dead_, log_likelihood_
     b.bar(range(len(order)), calm.counts_[order].tolist())
     b.set(xlabel='filter', ylabel=what,
           title=f'{what} that a filter explains ({int(calm.dead_.sum())} dead)')
-    nats = calm.log_likelihood_
-    c.plot(range(1, len(nats)+1), nats, '.-')
-    c.set(xlabel='epoch', ylabel='nats per image', title='log-likelihood')
+    _likelihood(c, calm.log_likelihood_)
     for ax in (b, c): ax.xaxis.get_major_locator().set_params(integer=True)
     return fig

@@ -31,6 +31,7 @@ def cpu_name()->str:
     named = (l.split(':')[1].strip() for l in lines if l.startswith('model name'))
     return next(named, platform.processor() or platform.machine())
 
+# %% ../nbs/2_library/09_reports.ipynb #bd37fa77
 def multiplies_bfloat16()->bool:
     "Whether the processor has instructions for products of bfloat16."
     kinds = ('avx512_bf16', 'amx_tile')
@@ -75,7 +76,8 @@ def describe_data(name:str, # of the data set
     h = sha256()
     for p in parts:
         a = np.ascontiguousarray(p.detach().cpu() if isinstance(p, Tensor) else p)
-        h.update(f'{a.shape} {a.dtype}'.encode()); h.update(a.tobytes())
+        h.update(f'{a.shape} {a.dtype}'.encode())
+        h.update(a.tobytes())
     shapes = [list(p.shape) for p in parts]
     return dict(name=name, shapes=shapes, sha256=h.hexdigest())
 
@@ -118,6 +120,7 @@ def save_result(path:str|Path, result:dict):
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as tmp: tmp.write_text(text + '\n', encoding='utf-8')
 
+# %% ../nbs/2_library/09_reports.ipynb #8be5c5aa
 def load_result(path:str|Path)->dict:
     "Read a result; `FileNotFoundError` says that the run has not been made."
     path = Path(path)

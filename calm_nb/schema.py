@@ -130,8 +130,8 @@ def check_state(held:dict, # tensors of a model, by name
     K = len(next(iter(state.values())))
     same = lambda v: v.ndim and len(v) == K
     shape = lambda v: ('K', *v.shape[1:]) if same(v) and pruned else tuple(v.shape)
-    fields = {k: TensorField(shape(v), finite='log_' not in k) for k,
-              v in state.items()}
+    fields = {k: TensorField(shape(v), finite='log_' not in k)
+              for k, v in state.items()}
     found = check_fields(held, {}, fields).get('K', K)
     if not 0 < found <= K:
         raise ValueError(f'model: expected up to {K} parts, got {found}')

@@ -53,8 +53,8 @@ LOOK = r"""() => {
   for (const o of all('.cell-output-stderr')) wrong.push('an output on stderr: ' + short(o));
   for (const i of all('img')) {
     if ((i.getAttribute('alt') || '').trim().split(/\s+/).length < 4) wrong.push('a picture without alternative text: ' + i.src.split('/').pop());
-    const cap = i.closest('figure, .quarto-float')?.querySelector('figcaption');
-    if (!cap || !/^Figure\s\S*\d/.test(cap.textContent.trim())) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
+    const floats = all('figure').filter(f => f.contains(i));    // a part of a figure is numbered with the whole
+    if (!floats.some(f => /^Figure\s\S*\d/.test(f.querySelector(':scope > figcaption')?.textContent.trim() ?? ''))) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
     if (!i.naturalWidth && i.loading !== 'lazy') wrong.push('a picture that does not load: ' + i.src.split('/').pop());
   }
   for (const t of all('table')) {
@@ -70,6 +70,15 @@ FACTS = """() => ({ids: [...document.querySelectorAll('[id], a[name]')].map(e =>
   title: document.title, next: !!document.querySelector('.nav-page-next a')})"""
 WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 3).map(e => e.tagName.toLowerCase() + '.' + (e.className.baseVal ?? e.className))"""
+DIM = """() => {    // text whose contrast with what is behind it is below three to one
+  const rgb = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number), light = v => v.slice(0, 3).map(x => (x /= 255) <= .04045 ? x/12.92 : ((x + .055)/1.055)**2.4);
+  const luminance = v => { const [r, g, b] = light(v); return .2126*r + .7152*g + .0722*b; };
+  const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > .5) return c; } return [255, 255, 255]; };
+  return [...document.querySelectorAll('main :is(p, a, code, pre, td, th, figcaption, summary, .btn)')].filter(e => e.offsetHeight && e.textContent.trim()).filter(e => {
+    const [a, b] = [luminance(rgb(getComputedStyle(e).color)), luminance(behind(e))].sort((x, y) => y - x);
+    return (a + .05)/(b + .05) < 3;
+  }).slice(0, 3).map(e => e.tagName.toLowerCase() + ' ' + e.textContent.trim().slice(0, 40));
+}"""
 FIRST = "() => [...document.querySelectorAll('main h1, main p')].some(e => e.offsetHeight && e.innerText.trim().length > 60)"
 
 
@@ -114,6 +123,9 @@ def look(browser, root, page):
         wrong += [f'asks another host: {u[:80]}' for u in visit.asked if not u.startswith((root, 'data:', 'blob:'))]
         wrong += [f'does not get {u.removeprefix(root)}' for u in visit.failed]
         if weight > most: wrong.append(f'weighs {weight/1e3:.0f} kB, expected at most {most/1e3:.0f}')
+        p.evaluate("document.querySelector('.quarto-color-scheme-toggle')?.click()")
+        p.wait_for_timeout(300)
+        wrong += [f'cannot be read on dark: {t}' for t in p.evaluate(DIM)]
     with Visit(browser, f'{root}/{page}', script=False) as p:
         if not p.evaluate(FIRST): wrong.append('shows no text without JavaScript')
     return wrong, facts
@@ -133,11 +145,19 @@ def broken(page, facts, files, root):
         elif anchor and path in facts and anchor not in facts[path]['ids']: yield f'{url}: there is no such heading'
 
 
+def is_public(module, name):
+    "Whether a name, seen from its module, is offered: `#| exporti` makes names for the package alone."
+    head = name.partition('.')[0]
+    patched = getattr(getattr(module, head, None), '__module__', module.__name__) != module.__name__    # into a class of another module
+    return not any(p.startswith('_') for p in name.split('.')) and (head in module.__all__ or patched)
+
+
 def entries(lib, facts):
     "Public names without an entry on their page."
     for module, names in importlib.import_module(f'{lib}._modidx').d['syms'].items():
+        m = importlib.import_module(module)
         for name, (link, _) in names.items():
-            if any(p.startswith('_') for p in name.split('.')): continue
+            if not is_public(m, name.removeprefix(f'{module}.')): continue
             page, _, anchor = link.partition('#')
             if anchor not in facts.get(page, dict(ids=()))['ids']: yield f'{page}: {name.removeprefix(lib + ".")} has no entry'
 

@@ -31,7 +31,8 @@ LINK = re.compile(r'\]\(<?((?:[^()\s]|\([^()\s]*\))+)>?\)')
 TABLE = re.compile(r'^\|[\s:|-]+\|\s*$', re.M)
 CROSS = re.compile(r'(?<![\w\\])@((?:fig|tbl|eq|sec)-[\w-]*\w)')
 LEAKS = {r'<__main__|\b__main__\.': 'a name of __main__', r'\bat 0x[0-9a-f]{6,}': 'a memory address',
-         r'\w*Warning: ': 'a warning', r'^Traceback ': 'a traceback'}
+         r'\w*Warning: ': 'a warning', r'^Traceback ': 'a traceback',
+         r'^\[?(?:<matplotlib\.|Text\()': 'what a call of matplotlib returns; end the cell in a semicolon'}
 
 
 def notebooks(folder):
@@ -78,6 +79,8 @@ def check_cell(cell):
     pictures = [o for o in outs if PICTURES & o.get('data', {}).keys()]
     tables = [o for o in outs if TABLE.search(''.join(o.get('data', {}).get('text/markdown', '')))]
     if pictures: wrong += captioned(opts, 'fig', len(pictures))
+    if pictures and any('text/plain' in d and not PICTURES & d.keys() and 'text/markdown' not in d for d in (o.get('data', {}) for o in outs)):
+        wrong.append('shows text as a part of its figure; give it a cell of its own, or end this one in a semicolon')
     if tables and not pictures: wrong += captioned(opts, 'tbl', len(tables))
     for o in outs:
         if o.get('name') == 'stderr': wrong.append(f'prints to stderr: {text_of(o)[:60]!r}')
@@ -148,11 +151,13 @@ def references(text):
 
 
 def check_equations(nbs):
-    "Every tag defined once, and every reference to one that exists."
+    "Every tag defined once, with the number of its page, and every reference to one that exists."
     home = defaultdict(list)
     for n, nb in nbs.items():
         for t in prose(nb):
             for tag in re.findall(r'\\tag\{([\w.]+)\}', t): home[tag].append(n)
+    page = {n: re.sub(r'^(\d+)_[^/]*/0*(\d+)_.*', r'\1.\2.', n) for n in nbs}
+    yield from (f'{n}: eq. {t}: expected {page[n]}...' for t, ns in home.items() for n in ns if t.count('.') > 1 and not t.startswith(page[n]))
     yield from (f'eq. {t}: defined in {" and ".join(ns)}' for t, ns in home.items() if len(ns) > 1)
     yield from (f'{n}, cell {c.id}: eq. {t} is defined nowhere' for n, nb in nbs.items() for c in nb.cells for t in sorted(references(c.source) - home.keys()))
 

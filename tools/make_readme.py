@@ -40,6 +40,16 @@ def render(nb, figures, rel):
     return '\n\n'.join(parts) + '\n'
 
 
+def plain(text, folder):
+    "What Quarto alone understands, in the markdown of every other reader; links seen from above the notebooks' folder."
+    text = re.sub(r'\]\(([\w/]+\.ipynb|widgets/)', rf']({folder}/\1', text)
+    text = re.sub(r'^(?::{3,}|: .*\{#tbl-).*\n', '', text, flags=re.M)
+    text = re.sub(r'!\[[^\]]*\](\(.*?\))\{.*?fig-alt="([^"]*)".*?\}', r'![\2]\1', text)
+    text = re.sub(r'(\]\([^)]*\))\{.*?\} +(?=\[)', r'\1 · ', text)
+    text = re.sub(r'(\]\([^)]*\))\{.*?\}', r'\1', text)
+    return re.sub(r'\n{3,}', '\n\n', text)
+
+
 @call_parse
 def main():
     "Write `README.md` and its figures."
@@ -48,5 +58,4 @@ def main():
     rel = f'{fn.stem}_files'
     shutil.rmtree(cfg.config_path/rel, ignore_errors=True)
     text = render(NBProcessor(fn, rm_directives=False).nb, cfg.config_path/rel, rel)
-    text = re.sub(r'\]\(([\w/]+\.ipynb)', rf']({cfg.nbs_path.name}/\1', text)  # links between notebooks, seen from the top
-    (cfg.config_path/'README.md').write_text(text, encoding='utf-8')
+    (cfg.config_path/'README.md').write_text(plain(text, cfg.nbs_path.name), encoding='utf-8')

@@ -82,6 +82,7 @@ def error(self:Launch, precision:str # of the operands, one of EPS
     products = (2*eps + eps**2 + 2**-22*f.shape[1])*f.norm(dim=1).max()*x
     return products + 2**-22*self.b[self.b.isfinite()].abs().max()
 
+# %% ../../nbs/2_library/16_triton.ipynb #e122cc6f
 @patch
 def kept(self:Launch, precision:str)->Tensor: # (N, tiles), 0 or 1
     "Pass 1: tiles that may hold an entry within the cut."
@@ -142,6 +143,7 @@ def why_not_fused(self:TritonMixture)->str|None:
     if self.window is not None: return 'windows'
     if self.filters.dtype != torch.float32: return str(self.filters.dtype)[6:]
 
+# %% ../../nbs/2_library/16_triton.ipynb #3c408435
 @patch
 def e_step(self:TritonMixture, x:Tensor, # images, (N,C,H,W)
            w:Tensor|None=None, # weights, (N,)
@@ -162,8 +164,8 @@ def fastest(device:str|torch.device)->type: # of mixture
 def allowed(m:PatchMixture, x:Tensor # images, (N,C,H,W)
            )->float:
     "Bound on the relative error of float32 sums, from eq. 2.16.2."
-    f, D, B = (m.filters/m.variance).abs(), m.filters[0].numel(), math.prod(
-        m.locations(x.shape[-2:]))
+    f, D = (m.filters/m.variance).abs(), m.filters[0].numel()
+    B = math.prod(m.locations(x.shape[-2:]))
     b = m.bias(B)
     size = F.conv2d(m.pad(x.abs()), f).max() + b[b.isfinite()].abs().max()
     gamma = math.expm1(2*rounding(D + 2, size.item())) + 2**-22*(1 + m.cut(B))
@@ -187,10 +189,14 @@ def check_fused(m:PatchMixture, x:Tensor, # images, (N,C,H,W)
 # %% ../../nbs/2_library/16_triton.ipynb #163e7ff5
 def gpu_time(f:Callable, repeats:int)->float: # median seconds
     "Time of a function by the GPU's own clock."
-    f(); out = []
+    f()
+    out = []
     for _ in range(repeats):
         a, b = (torch.cuda.Event(enable_timing=True) for _ in 'ab')
-        a.record(); f(); b.record(); torch.cuda.synchronize()
+        a.record()
+        f()
+        b.record()
+        torch.cuda.synchronize()
         out.append(a.elapsed_time(b)/1e3)
     return median(out)
 
@@ -204,6 +210,7 @@ def tuned(m:TritonMixture, x:Tensor, # images, (N,C,H,W)
     return min((replace(m, tile=t) for t in TILES),
                key=lambda m: time(lambda: m.e_step(x), 3))
 
+# %% ../../nbs/2_library/16_triton.ipynb #53f14869
 def _repeated(x:Tensor, n:int)->Tensor: return x.repeat(-(-n//len(x)), 1, 1, 1)[:n]
 
 # %% ../../nbs/2_library/16_triton.ipynb #1cb56aef

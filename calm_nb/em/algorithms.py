@@ -12,38 +12,46 @@ from operator import length_hint
 
 from .driver import EMRun, SingleProcess, batch_epoch
 
+# %% ../../nbs/2_library/10_algorithms.ipynb #9470a4fb
+def _visit(run:EMRun, numbered:Iterable):
+    "Replace the statistics of batches, with an M-step after each."
+    total = run.stats
+    for i, (x, w) in numbered:
+        new, old = run.model.e_step(x, w), run.batch_stats.get(i)
+        total = (total if old is None else total - old) + new
+        run.batch_stats[i], run.model = new, run.model.m_step(total)
+
 # %% ../../nbs/2_library/10_algorithms.ipynb #c63b82b0
-def incremental_epoch(run:EMRun, batches:Iterable, group:SingleProcess=SingleProcess()):
-    "One epoch of incremental EM: an M-step after every batch, whose last statistics are replaced."
+def _one_process(name:str, group:SingleProcess):
+    "`ValueError` with several processes, for these M-steps follow one another."
+    if group.world_size > 1:
+        raise ValueError("algorithm: expected 'batch' with several processes, "
+                         f'got {name!r}, whose M-steps follow one another; choose '
+                         "'batch' or one process")
+
+def incremental_epoch(run:EMRun, batches:Iterable,
+                      group:SingleProcess=SingleProcess()):
+    "One epoch of incremental EM: an M-step after every batch."
     _one_process('incremental', group)
     _visit(run, enumerate(batches))
 
 incremental_epoch.passes = lambda batches, epochs: epochs
 
-def _one_process(name:str, group:SingleProcess):
-    "`ValueError` with several processes, for these M-steps follow one another."
-    if group.world_size > 1: raise ValueError(f"algorithm: expected 'batch' with several processes, got {name!r}, whose M-steps follow one another; choose 'batch' or one process")
-
-def _visit(run:EMRun, numbered:Iterable):
-    "Replace the statistics of batches, one after the other, with an M-step after each."
-    total = run.stats
-    for i, (x, w) in numbered:
-        new = run.model.e_step(x, w)
-        total = (total - run.batch_stats[i] if i in run.batch_stats else total) + new
-        run.batch_stats[i], run.model = new, run.model.m_step(total)
-
 # %% ../../nbs/2_library/10_algorithms.ipynb #02c3c4ae
-def growing_sets(batches:Iterable, factor:int=16)->Iterator: # of (number, batch)
-    "Batches from sets that grow by a factor until all are in, each set `factor`-1 times: two passes at most, one if there are fewer batches than `factor` or their number is not known."
+def growing_sets(batches:Iterable, # in random order
+                 factor:int=16, # by which sets grow
+                )->Iterator: # of (number, batch)
+    "Batches of sets that grow until all are in; each set `factor`-1 times."
     some, visits = length_hint(batches)//factor, [None]
-    while some: some, visits = some//factor, (factor-1)*[some] + visits
+    while some: some, visits = some//factor, (factor - 1)*[some] + visits
     for m in visits:
         i = -1
         for i, b in enumerate(islice(batches, m)): yield i, b
         if m and i + 1 < m: return    # there were fewer than their length told
 
+# %% ../../nbs/2_library/10_algorithms.ipynb #1e93246e
 def first_epoch_passes(n:int # batches
-               )->float:
+                      )->float:
     "Passes that the first epoch over growing sets takes."
     return sum(1 for _ in growing_sets(range(n)))/n if n else 1.
 
@@ -53,6 +61,9 @@ def growing_epoch(run:EMRun, batches:Iterable, group:SingleProcess=SingleProcess
     _one_process('growing', group)
     _visit(run, enumerate(batches) if run.batch_stats else growing_sets(batches))
 
-growing_epoch.passes = lambda batches, epochs: epochs and epochs - 1 + first_epoch_passes(length_hint(batches))
+def _growing_passes(batches:Iterable, epochs:int)->float:
+    return epochs and epochs - 1 + first_epoch_passes(length_hint(batches))
 
-EPOCHS = dict(batch=batch_epoch, incremental=incremental_epoch, growing=growing_epoch) # by name of the algorithm
+growing_epoch.passes = _growing_passes
+EPOCHS = dict(batch=batch_epoch, incremental=incremental_epoch,
+              growing=growing_epoch) # by name of the algorithm

@@ -44,7 +44,7 @@ def shuffled(X:Images, order:Tensor # of the images, (N,)
     return Subset(X, order.tolist()) if isinstance(X, Dataset) else _Rows(X, order)
 
 # %% ../../nbs/2_library/11_auto.ipynb #ff69d161
-_ENOUGH, _WORTH = 250, 2e9 # images a filter; operations a batch
+_ENOUGH, _WORTH = 100, 2e9 # images a filter; operations a batch
 _FEWEST, _MOST = 32, 64 # batches
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ __all__ = ['worst_explained', 'repair']
 
 # %% ../../nbs/2_library/12_dead_filters.ipynb #7d3c12b6
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -25,6 +25,7 @@ def dead(self:PatchMixture, stats:SufficientStats)->Tensor: # (K,) bool
     "Filters with less than a hundredth of an even share of all responsibilities."
     return stats['counts'] < .01*stats['counts'].mean()
 
+# %% ../../nbs/2_library/12_dead_filters.ipynb #587e7569
 @patch
 def pruned(self:PatchMixture, keep:Tensor # (K,) bool
           )->PatchMixture:
@@ -34,17 +35,23 @@ def pruned(self:PatchMixture, keep:Tensor # (K,) bool
                    log_weights=lw - lw.logsumexp(0))
 
 # %% ../../nbs/2_library/12_dead_filters.ipynb #294bba45
+def _weighted_chunks(model:object, batches:Iterable)->Iterator:
+    "Images that have any weight, in chunks that the model can take."
+    for x, w in batches:
+        held = x if w is None else x[w > 0]
+        yield from (c for c in held.split(model.chunk_size(x.shape[-2:])) if len(c))
+
+# %% ../../nbs/2_library/12_dead_filters.ipynb #7f5f0cd2
 @torch.no_grad()
 def worst_explained(model:object, batches:Iterable, # iterable of (x, w)
                     n:int, # how many
                    )->Tensor: # (n,C,H,W) or fewer
     "The images of smallest log-likelihood that have any weight, worst first."
     kept, ll = None, torch.empty(0, dtype=torch.float64)
-    for c in (c for x, w in batches
-              for c in (x if w is None else x[w > 0]).split(model.chunk_size(x.shape[-2:])) if len(c)):
+    for c in _weighted_chunks(model, batches):
         m, z = model.precise(c.to(model.filters))
-        ll, kept = torch.cat([ll,
-                              m.log_likelihood(z).cpu()]), c if kept is None else torch.cat([kept, c])
+        ll = torch.cat([ll, m.log_likelihood(z).cpu()])
+        kept = c if kept is None else torch.cat([kept, c])
         worst = ll.argsort(stable=True)[:n]
         ll, kept = ll[worst], kept[worst]
     return kept
@@ -54,8 +61,9 @@ def worst_explained(model:object, batches:Iterable, # iterable of (x, w)
 def restarted(self:PatchMixture, dead:Tensor, # (K,) bool
               images:Tensor, # one for each dead filter, or fewer
              )->PatchMixture:
-    "Dead filters moved to the patch of most energy of an image each, with an even weight."
-    f, lw, L, x = self.filters.clone(), self.log_weights.clone(), self.filters.shape[-1], self.pad(images.to(self.filters))
+    "Dead filters moved to the patch of most energy of an image each."
+    f, lw = self.filters.clone(), self.log_weights.clone()
+    L, x = f.shape[-1], self.pad(images.to(f))
     corners = F.avg_pool2d(x.pow(2).sum(1, keepdim=True), L, 1)
     for k, im, c in zip(dead.nonzero()[:,0].tolist(), x, corners[:,0]):
         i, j = divmod(c.argmax().item(), c.shape[-1])
@@ -63,16 +71,28 @@ def restarted(self:PatchMixture, dead:Tensor, # (K,) bool
     return replace(self, filters=f, log_weights=lw - lw.logsumexp(0))
 
 # %% ../../nbs/2_library/12_dead_filters.ipynb #1d9b5000
+def _repaired(stats:SufficientStats, dead:Tensor, policy:str)->SufficientStats:
+    "Sums without the rows of dead filters, or with zeros there."
+    alive = (~dead).double()
+    def rows(s):
+        if policy == 'prune': return s[~dead]
+        return s*alive.view(-1, *(1,)*(s.ndim - 1))
+    new = {k: rows(stats[k]) for k in ('weighted_sum', 'counts')}
+    return SufficientStats(**stats | new)
+
+# %% ../../nbs/2_library/12_dead_filters.ipynb #45661dc9
 def repair(run:EMRun, batches:Iterable, # iterable of (x, w)
            policy:str, # 'keep', 'restart' or 'prune'
            most:int=3, # times a run is repaired
           )->bool: # whether anything was done
-    "Restart or prune the dead filters of a run that has converged, in its model and in its sums."
+    "Restart or prune the dead filters of a run, in its model and in its sums."
     dead = run.model.dead(run.stats)
     if policy == 'keep' or not dead.any() or len(run.repairs) >= most: return False
-    alive = (~dead).double()
-    if policy == 'prune': run.model, rows = run.model.pruned(~dead), lambda s: s[~dead]
-    else: run.model, rows = run.model.restarted(dead, worst_explained(run.model, batches, int(dead.sum()))), lambda s: s*alive.view(-1, *(1,)*(s.ndim-1))
-    run.batch_stats = {i: SufficientStats(**s | {k: rows(s[k]) for k in ('weighted_sum', 'counts')}) for i, s in run.batch_stats.items()}
+    if policy == 'prune': run.model = run.model.pruned(~dead)
+    else:
+        worst = worst_explained(run.model, batches, int(dead.sum()))
+        run.model = run.model.restarted(dead, worst)
+    run.batch_stats = {i: _repaired(s, dead, policy)
+                       for i, s in run.batch_stats.items()}
     run.repairs.append(run.n_iter)
     return True

@@ -33,8 +33,9 @@ class Plan:
     data:str = 'mnist' # or 'digits'
     side:int = 20 # L, of a filter
     padding:int = 2
-    rows:tuple = (('random patches', 64), ('k-means', 64), ('EM', 64))
-    seeds:tuple = tuple(range(10))
+    rows:tuple = (('random patches', 64), ('k-means', 64),
+                  ('EM', 64, 0, 1, 2, 3, 4, 7, 8, 9))
+    seeds:tuple = tuple(range(10)) # of rows that name none after K
     n_learn:int = 5000 # training images that filters are learned from, the first
     epochs:int = 15 # at most
     n:int|None = None # training images of the classifier; None: all
@@ -129,20 +130,21 @@ def pixel_run(d:Labelled)->dict:
 def run(p:Plan, d:Labelled, parts:Parts)->list: # rows
     "A list of values over seeds for every row and measure."
     keys, rows = ('unscaled', 'standardised', 'nats', 'learn_seconds'), []
-    for name, K in p.rows:
+    for name, K, *own in p.rows:
+        seeds = list(own or p.seeds)
         runs = [parts(f'{name}, {K}, {s}', one_run, name, K, s, d, p)
-                for s in p.seeds]
-        rows.append(dict(row=name, filters=K, **{k: [r[k] for r in runs]
-                                                 for k in keys}))
+                for s in seeds]
+        rows.append(dict(row=name, filters=K, seeds=seeds,
+                         **{k: [r[k] for r in runs] for k in keys}))
     return [dict(row='pixels', **parts('pixels', pixel_run, d))] + rows
 
 # %% ../../nbs/3_experiments/02_mnist_baselines.ipynb #4e35868d
-MORE = tuple((name, K) for K in (8, 16) for name, _ in Plan.rows) + (
+MORE = tuple((name, K) for K in (8, 16) for name, *_ in Plan.rows) + (
     ('EM, learned variance', 64), ('EM, learned weights', 64))
 
 def _make_rows(rows:tuple, name:str, out:Path, data:str|Path|None, tiny:bool)->dict:
     "Every row, every seed."
-    p = Plan('digits', 6, 1, tuple((k, min(K, 8)) for k, K in rows),
+    p = Plan('digits', 6, 1, tuple((k, min(K, 8)) for k, K, *_ in rows),
              (0, 1), 200, 4, 300, 100) if tiny else Plan(rows=rows)
     d = load(p, data)
     said = describe_data(d.name, d.x, d.y, d.x_test, d.y_test)

@@ -26,16 +26,21 @@ def worst_change(curve:list)->float|None:
     negative if it ever fell."""
     return min(((b - a)/abs(a) for a, b in zip(curve, curve[1:])), default=None)
 
+# %% ../../nbs/3_experiments/01_common.ipynb #71e5c0d8
+def _deviation(values:list)->float|None:
+    "Standard deviation of two or more values, rounded as tables show it."
+    return round(stdev(values), 3) if len(values) > 1 else None
+
 # %% ../../nbs/3_experiments/01_common.ipynb #25a6cd4a
 def row(name:str, runs:list)->dict:
     """A row of the table from runs `dict(accuracy, seconds, curves)`, one a seed;
     `curves` are the log-likelihoods of its fits."""
-    acc, curves = [r['accuracy'] for r in runs], [c for r in runs
-        for c in r.get('curves', [])]
+    acc = [r['accuracy'] for r in runs]
+    curves = [c for r in runs for c in r.get('curves', [])]
     worst = [w for c in curves if (w := worst_change(c)) is not None]
-    return dict(row=name, accuracy=round(mean(acc), 3), deviation=round(stdev(acc), 3) if len(acc) > 1 else None, accuracies=acc,
-                seconds=round(mean(r['seconds'] for r in runs), 1),
-                worst_change=min(worst) if worst else None, curves=curves)
+    return dict(row=name, accuracy=round(mean(acc), 3), deviation=_deviation(acc),
+                accuracies=acc, seconds=round(mean(r['seconds'] for r in runs), 1),
+                worst_change=min(worst, default=None), curves=curves)
 
 # %% ../../nbs/3_experiments/01_common.ipynb #cff96d68
 def judge(f:Tensor, ft:Tensor, d:Labelled, penalty:float)->float:
@@ -54,18 +59,19 @@ def part_of(d:Labelled, s:slice)->Labelled:
     return d._replace(x=d.x[s], y=d.y[s])
 
 # %% ../../nbs/3_experiments/01_common.ipynb #215ad467
-def judge_folds(f:Tensor, ft:Tensor, d:Labelled, penalty:float, size:int=5000)->list:
+def judge_folds(f:Tensor, ft:Tensor, d:Labelled, penalty:float,
+                size:int=5000)->list:
     "Accuracy with the labels of each fold alone."
     return [judge(f[s], ft, part_of(d, s), penalty) for s in folds(len(f), size)]
 
 # %% ../../nbs/3_experiments/01_common.ipynb #240007de
 def gain(before:list, after:list)->dict:
     "Mean and deviation over folds of two ways, and of their difference."
-    deviation = lambda v: round(stdev(v), 3) if len(v) > 1 else None
     diff = [b - a for a, b in zip(before, after)]
-    return dict(before=round(mean(before), 3), before_deviation=deviation(before), after=round(mean(after), 3), after_deviation=deviation(after),
-                gain=round(mean(diff), 3), gain_deviation=deviation(diff),
-                accuracies_before=before, accuracies_after=after)
+    stats = dict(before=before, after=after, gain=diff)
+    return ({k: round(mean(v), 3) for k, v in stats.items()}
+            | {f'{k}_deviation': _deviation(v) for k, v in stats.items()}
+            | dict(accuracies_before=before, accuracies_after=after))
 
 # %% ../../nbs/3_experiments/01_common.ipynb #3ecc8af7
 def sphered(x:Tensor)->Tensor:

@@ -94,6 +94,7 @@ def standardise_(f:Tensor, other:Tensor)->tuple[Tensor,Tensor]:
     s = s + 1e-4*s.mean()
     return f.sub_(m).div_(s), other.sub_(m).div_(s)
 
+# %% ../../nbs/2_library/22_classifiers.ipynb #6a15bfad
 def _add_distances(D:Tensor, # (N,M), changed; of (N,N) only the lower triangle
                    f:Tensor, g:Tensor, # (N,D), (M,D); one object: among themselves
                    scale:float, n:int=1000): # rows at a time

@@ -1,7 +1,7 @@
 --[[ What every page gets, before Quarto's own filters see it:
-  - its number, from its place among the notebooks of its folder: 1_paper/02_x.ipynb, second there, is 1.2;
-  - code in three weights: exported source stands open, imports and what draws a figure or a table are folded, checks are small;
-  - an exported thing documented once: signature and docstring stand in the source, if that follows;
+  - its number, that of its folder and of its file: 1_paper/02_x.ipynb is 1.2, and its equations are 1.2.1, 1.2.2;
+  - code in three weights: exported source stands open unless it is long, imports and what draws a figure or a table are folded, checks are small;
+  - an exported thing documented once: signature and docstring stand in the source, if that follows; every name in it is an anchor;
   - "eq. 4" as a link to the equation with \tag{4}, on whichever page it is;
   - links to this site's own address made relative. ]]
 local root = quarto.project.directory
@@ -24,12 +24,16 @@ local function notebooks(dir)
   return found
 end
 
+-- 2_library/14_fast.ipynb is 2.14; of several notebooks with one number the second is 2.14b
 local function number()
-  local part = folder:match('^(%d+)_')
-  if not part then return end
-  for i, name in ipairs(notebooks(folder)) do
-    if name == pandoc.path.filename(page) then return part .. '.' .. i end
+  local part, n = folder:match('^(%d+)_'), pandoc.path.filename(page):match('^(%d+)_')
+  if not (part and n) then return end
+  local before = 0
+  for _, name in ipairs(notebooks(folder)) do
+    if name == pandoc.path.filename(page) then break end
+    if name:match('^(%d+)_') == n then before = before + 1 end
   end
+  return part .. '.' .. tonumber(n) .. (before > 0 and string.char(97 + before) or '')
 end
 
 local pages_of = {}   -- tag of an equation -> page
@@ -106,7 +110,23 @@ local function source(cell)
   return code
 end
 
-local function weigh(cell)
+local LONG = 40    -- lines of a source that nobody reads from top to bottom
+local function is_long(code) return select(2, code.text:gsub('\n', '')) >= LONG end
+
+-- Functions, classes and methods that stand in a source, as nbdev names their entries: "calm", "calm.fit"
+local function named(code)
+  local found, class = pandoc.List{}, nil
+  for line in code:gmatch('[^\n]+') do
+    if line:match('^%S') and not line:match('^[%])]') then class = line:match('^class ([%a][%w_]*)') end
+    local method = class and line:match('^    def ([%a][%w_]*)')
+    local name, of = line:match('^def ([%a][%w_]*)'), line:match('^def [%w_]+%(self%s*:%s*([%a][%w_]*)')
+    if line:match('^class ') then name = class elseif method then name, of = method, class end
+    if name then found:insert(((of and of .. '.' or '') .. name):lower()) end
+  end
+  return found
+end
+
+local function weigh(cell, taken)
   local code = source(cell)
   if not code then return end
   local exported = code.attributes['code-summary'] == 'Exported source'
@@ -117,9 +137,18 @@ local function weigh(cell)
   elseif shows(cell, 'Image') then summary = 'Code of the figure'
   elseif shows(cell, 'Table') then summary = 'Code of the table'
   elseif is_check(code.text) then cell.classes:insert('check') end
+  if exported then    -- what has no heading of its own can still be linked to
+    for _, name in ipairs(named(code.text)) do
+      if not taken[name] then cell.content:insert(1, pandoc.Plain{pandoc.Span({}, {id=name})}); taken[name] = true end
+    end
+  end
   return cell:walk{CodeBlock = function(c)
     if not c.classes:includes('cell-code') then return end
-    if exported then c.attributes['code-fold'], c.attributes['code-summary'] = nil, nil; c.classes:insert('exported') end
+    if exported then
+      c.classes:insert('exported')
+      c.attributes['code-fold'], c.attributes['code-summary'] = nil, nil
+      if is_long(c) then c.attributes['code-fold'], c.attributes['code-summary'] = 'true', 'Source' end
+    end
     if summary then c.attributes['code-fold'], c.attributes['code-summary'] = 'true', summary end
     return c
   end}
@@ -127,7 +156,7 @@ end
 
 local function defines(block, name)
   local code = block and source(block)
-  if not code or code.attributes['code-summary'] ~= 'Exported source' then return false end
+  if not code or code.attributes['code-summary'] ~= 'Exported source' or is_long(code) then return false end
   local plain = name:match('[%w_]+$')
   return code.text:find('def ' .. plain .. '%s*%(') ~= nil or code.text:find('class ' .. plain .. '%f[^%w_]') ~= nil
 end
@@ -161,7 +190,9 @@ return {
   end},
   {Pandoc = function(doc)
     doc.blocks = once(doc.blocks)
-    doc.blocks = doc.blocks:map(function(b) return weigh(b) or b end)
+    local taken = {}
+    doc:walk{Header = function(h) taken[h.identifier] = true end}
+    doc.blocks = doc.blocks:map(function(b) return weigh(b, taken) or b end)
     return doc
   end},
   {traverse = 'topdown',
