@@ -76,7 +76,7 @@ class LevelPlan:
     beta:float = 12. # inverse temperature
     side:int = 4 # of a square of the pooling grid, in locations
     stride:int = 2 # from square to square
-    channels:int = 24 # of the whitened map below; the first level sees pixels
+    channels:int = 24 # of the whitened map below, or all; not for the first level
     epsilon:float = .1 # of that whitening
     power:float = .25 # of the features
 
@@ -92,7 +92,8 @@ def learn_stack(x:Tensor, # some images, (N,C,H,W), pixels in 0..1
     for p in plans:
         if levels:
             a = torch.cat([halved(levels[-1].maps(c)) for c in x.split(100)])
-            between.append(ChannelWhitening.fit(a, p.channels, p.epsilon))
+            n_channels = min(p.channels, a.shape[1])
+            between.append(ChannelWhitening.fit(a, n_channels, p.epsilon))
             x = between[-1](a)
         banks = [learn_bank(x, L, p.K, seed, n, False) for L in p.sizes]
         curves += [b.log_likelihood_ for b in banks]
