@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from fastcore.basics import patch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
@@ -93,12 +92,21 @@ class Encoder:
     stride:int # from square to square
     power:float=.25
 
+    def maps(self, x:Tensor # images, (N,C,H,W)
+            )->Tensor: # (N,K,H,W) for odd L; the filters of all banks
+        "Posteriors of every patch, bank after bank (eq. 2.23.2)."
+        pairs = zip(self.banks, self.betas)
+        return torch.cat([patch_posterior(x, f, b) for f, b in pairs], 1)
+
+    def pooled(self, m:Tensor # posteriors, (N,K,H,W)
+              )->Tensor: # (N, features)
+        "Averages over the squares of the grid, each to the power."
+        return F.avg_pool2d(m, self.side, self.stride).flatten(1).pow(self.power)
+
     def __call__(self, x:Tensor # images, (N,C,H,W)
                 )->Tensor: # (N, features)
-        "Pooled posteriors of every patch (eq. 2.23.2)."
-        maps = (patch_posterior(x, f, b) for f, b in zip(self.banks, self.betas))
-        pooled = [F.avg_pool2d(m, self.side, self.stride).flatten(1) for m in maps]
-        return torch.cat(pooled, 1).pow(self.power)
+        "Pooled posteriors of every patch."
+        return self.pooled(self.maps(x))
 
 # %% ../../nbs/2_library/23_patch_codes.ipynb #2e10caed
 @patch
