@@ -26,7 +26,7 @@ from nbdev.processors import FilterDefaults
 from make_sidebar import sidebar
 
 PICTURES = {'image/png', 'image/jpeg', 'image/svg+xml'}
-TAG = r'(?:\d+(?:\.\d+)*|[A-Z]{1,2}\d?)\b'    # the paper's numbers, and ours by chapter: 2.14.1
+TAG = r'(?:\d+(?:\.\d+)*|[A-Z]{1,2}\d?)\b'    # the paper's numbers, and ours by chapter: 2.19.1
 LINK = re.compile(r'\]\(<?((?:[^()\s]|\([^()\s]*\))+)>?\)')
 TABLE = re.compile(r'^\|[\s:|-]+\|\s*$', re.M)
 CROSS = re.compile(r'(?<![\w\\])@((?:fig|tbl|eq|sec)-[\w-]*\w)')

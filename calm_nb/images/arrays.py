@@ -186,7 +186,7 @@ def as_weights(w:Numbers # (N,)
     raise ValueError(f'{expected} a largest weight between 1e-15 and 1e15, got '
                      f'{most:.0e}; scale them, for only their ratios matter')
 
-# %% ../../nbs/2_library/02_passes.ipynb #e2bbf501
+# %% ../../nbs/2_library/03_passes.ipynb #e2bbf501
 import math
 from collections.abc import Iterable, Iterator
 
@@ -196,7 +196,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from torch.utils.data import SubsetRandomSampler, WeightedRandomSampler
 
-# %% ../../nbs/2_library/02_passes.ipynb #185d76ef
+# %% ../../nbs/2_library/03_passes.ipynb #185d76ef
 def _first(v:object)->object:
     "The image of what may be an image with its label."
     return v[0] if isinstance(v, (tuple, list)) and len(v) else v
@@ -215,7 +215,7 @@ def _collated(items:list)->Tensor:
     return as_numbers([v if _is_array(v) else as_numbers(v)
                        for v in map(_first, items)])
 
-# %% ../../nbs/2_library/02_passes.ipynb #e329557c
+# %% ../../nbs/2_library/03_passes.ipynb #e329557c
 def _is_map(X:Images)->bool:
     return isinstance(X, Dataset) and not isinstance(X, IterableDataset)
 
@@ -234,7 +234,7 @@ def _batches(X:Iterable)->Iterator:
                              'resizes them') from e
         raise
 
-# %% ../../nbs/2_library/02_passes.ipynb #efc456b3
+# %% ../../nbs/2_library/03_passes.ipynb #efc456b3
 def _raw_batches(X:Images, n:int, share:tuple[int,int]=(0,1))->Iterator:
     "Every R-th batch from r on, with the position of its first image."
     r, R = share
@@ -247,7 +247,7 @@ def _raw_batches(X:Images, n:int, share:tuple[int,int]=(0,1))->Iterator:
         yield from zip((p[0] for p in parts), loader)
     else: yield from _every(_batches(X), r, R)
 
-# %% ../../nbs/2_library/02_passes.ipynb #8082aa5f
+# %% ../../nbs/2_library/03_passes.ipynb #8082aa5f
 def _every(batches:Iterator, r:int, R:int)->Iterator:
     i = 0
     for j, b in enumerate(batches):
@@ -260,7 +260,7 @@ def _every(batches:Iterator, r:int, R:int)->Iterator:
         if j % R == r: yield i, b
         i += len(b)
 
-# %% ../../nbs/2_library/02_passes.ipynb #6853ea9b
+# %% ../../nbs/2_library/03_passes.ipynb #6853ea9b
 def images_at_a_time(X:Images, # images of any source
                      most:int=2**26 # pixels
                     )->int:
@@ -271,7 +271,7 @@ def images_at_a_time(X:Images, # images of any source
     else: return 1000
     return max(1, min(1000, most//max(1, math.prod(shape))))
 
-# %% ../../nbs/2_library/02_passes.ipynb #5a41d677
+# %% ../../nbs/2_library/03_passes.ipynb #5a41d677
 _RANDOM = RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 def _samplers(X:Images)->tuple:
@@ -295,7 +295,7 @@ def check_order(X:Images, # images of any source
                          f'pass, got a DataLoader that shuffles; make it with '
                          f'shuffle=False')
 
-# %% ../../nbs/2_library/02_passes.ipynb #36e209de
+# %% ../../nbs/2_library/03_passes.ipynb #36e209de
 def check_rows(X:Images, # images of any source
                name:str # what gives a row for each image, for the error
               ):
@@ -309,7 +309,7 @@ def check_rows(X:Images, # images of any source
         raise ValueError(f'{name}: expected every image, got a DataLoader that '
                          f'drops the last {lost}; make it with drop_last=False')
 
-# %% ../../nbs/2_library/02_passes.ipynb #8a62593d
+# %% ../../nbs/2_library/03_passes.ipynb #8a62593d
 class ImageBatches:
     "Images as checked batches `(x, w)`, the same at every pass; w may be None."
     def __init__(self,
@@ -327,7 +327,7 @@ class ImageBatches:
         self.w = None if sample_weight is None else as_weights(sample_weight)
         if self.w is not None: check_order(X, 'sample_weight')
 
-# %% ../../nbs/2_library/02_passes.ipynb #f7389095
+# %% ../../nbs/2_library/03_passes.ipynb #f7389095
 def _check_source(X:Images):
     "Refuse what holds no images, or holds them only once."
     if not hasattr(X, '__iter__') and not hasattr(X, '__getitem__'):
@@ -339,7 +339,7 @@ def _check_source(X:Images):
                          'generator; EM makes several passes: give a list or a '
                          'DataLoader')
 
-# %% ../../nbs/2_library/02_passes.ipynb #eabc4f56
+# %% ../../nbs/2_library/03_passes.ipynb #eabc4f56
 @patch
 def __iter__(self:ImageBatches)->Iterator[tuple]:
     end = 0
@@ -352,7 +352,7 @@ def __iter__(self:ImageBatches)->Iterator[tuple]:
     if not end:    # nothing to do: an image that weighs nothing
         yield self.whole().first()[:1], torch.zeros(1, dtype=torch.float64)
 
-# %% ../../nbs/2_library/02_passes.ipynb #37d3f0d0
+# %% ../../nbs/2_library/03_passes.ipynb #37d3f0d0
 @patch
 def _check_end(self:ImageBatches, end:int):
     "Refuse a source without images, or with more or fewer than weights."
@@ -365,7 +365,7 @@ def _check_end(self:ImageBatches, end:int):
         raise ValueError(f'sample_weight: expected one weight per image, got {n} '
                          f'weights for {end} images or more')
 
-# %% ../../nbs/2_library/02_passes.ipynb #8d9feb78
+# %% ../../nbs/2_library/03_passes.ipynb #8d9feb78
 @patch
 def __len__(self:ImageBatches)->int:
     "Number of batches; `TypeError` if the source does not tell."

@@ -22,7 +22,7 @@ class Mixture:
 
     def joint(self, f:Tensor # prepared images
              )->Tensor:
-        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. 5.1.2)."
+        "log pi_k + log p(x|k) of prepared images, (N,K) in nats (eq. 5.1.1)."
         return self.log_density(f) + self.log_weights.to(self.dtype)
 
     def log_joint(self, x:Tensor # images, (N,C,H,W)
@@ -52,7 +52,7 @@ def _relevant_joint(self:Mixture, f:Tensor)->Tensor: return self.joint(f)
 def _chunk_stats(self:Mixture, f:Tensor, # prepared images
                  w:Tensor # weights, (N,)
                 )->SufficientStats:
-    "The sums over a few prepared images (eq. 5.1.2)."
+    "The sums over a few prepared images (eq. 5.1.1)."
     gamma, log_z = normalise_(self.beta*self._relevant_joint(f), (1,))
     w = w.to(gamma.device).double()
     gamma *= w.to(gamma)[:,None]

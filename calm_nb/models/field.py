@@ -41,7 +41,7 @@ def join(cells:Tensor, # (N*cells,C,h,w)
 # %% ../../nbs/4_beyond/05_field.ipynb #ef728c90
 @dataclass(frozen=True)
 class Parts:
-    "A level above the filters: distributions over what cells show (eq. 4.5.2)."
+    "A level above the filters: distributions over what cells show (eq. 4.5.1)."
     log_parts:Tensor # log theta_jak, (J,K,a,a): offsets come last
     log_background:Tensor # log theta_0k, (K,)
     cell:tuple[int,int] # h and w, cells of the map that share one part
@@ -73,7 +73,7 @@ def odds(self:Parts, l:Tensor # log evidence, (N,K,h,w)
 @patch
 def score(self:Parts, e:Tensor # odds, (N,K,h,w)
          )->Tensor: # (N,J,places)
-    "Log odds of parts and places against the background (eq. 4.5.3 without rho)."
+    "Log odds of parts and places against the background (eq. 4.5.2 without rho)."
     s, theta = -math.log(math.prod(self.places)), self.log_parts.exp()
     for a, under in self.offsets:
         m = conv2d(e[under], theta[:, :, a[0], a[1], None, None])
@@ -105,7 +105,7 @@ def tables(self:Parts)->Tensor: # (J,K,places,h,w)
 def down(self:Parts, note:tuple, # of `up`
          gamma:Tensor, # posterior of the parts, (N,J,H/h,W/w)
         )->tuple[Tensor,dict,Tensor]: # posteriors of k, counts, and of places
-    "The downward pass (eq. 4.5.4), and expected counts of theta and theta_0."
+    "The downward pass (eq. 4.5.3), and expected counts of theta and theta_0."
     e, s, grid = note
     total = cut(gamma, (1,1))
     at = total*s.flatten(2).softmax(2).view_as(s)
