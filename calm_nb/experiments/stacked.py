@@ -90,8 +90,6 @@ def few_numbers(K:int, # filters of the top level
     return accuracy(softmax_regression(), f, d.y, ft, d.y_test)
 
 # %% ../../nbs/4_beyond/15_stacked_digits.ipynb #f5c2b8bf
-CHOSEN = 'two levels'
-
 def _rows(trials:dict, d:Labelled, **sizes)->tuple[list,tuple,dict]:
     "Rows of a table; features and row of the first stack."
     rows, kept = [], None
@@ -101,6 +99,7 @@ def _rows(trials:dict, d:Labelled, **sizes)->tuple[list,tuple,dict]:
         kept = kept or (features, row)
     return rows, *kept
 
+# %% ../../nbs/4_beyond/15_stacked_digits.ipynb #201dfae8
 def _few(features:tuple, row:dict, d:Labelled)->list:
     "Rows of a table: a hundred labels, the first level and all."
     def one(name, s):
@@ -109,6 +108,7 @@ def _few(features:tuple, row:dict, d:Labelled)->list:
                     accuracy=mean(v), deviation=stdev(v))
     return [one('first level', slice(0, row['one'])), one('all levels', slice(None))]
 
+# %% ../../nbs/4_beyond/15_stacked_digits.ipynb #2d091d21
 def _result(d:Labelled, trials:dict, first:tuple, K:int, sizes:dict)->dict:
     "What a results file holds."
     rows, features, row = _rows(trials, d, **sizes)
@@ -119,6 +119,8 @@ def _result(d:Labelled, trials:dict, first:tuple, K:int, sizes:dict)->dict:
                 few=_few(features, row, d), small=small,
                 data=describe_data(d.name, d.x, d.y, d.x_test, d.y_test))
 
+# %% ../../nbs/4_beyond/15_stacked_digits.ipynb #efcee8da
+CHOSEN = 'two levels'
 TINY = (LevelPlan((3,), 8), LevelPlan((3,), 12, side=2, channels=6))
 
 def _make(out:Path, data:str|Path|None, tiny:bool, trials:dict, held:bool)->dict:
@@ -131,6 +133,7 @@ def _make(out:Path, data:str|Path|None, tiny:bool, trials:dict, held:bool)->dict
                        y_test=d.y[-5000:])
     return _result(d, trials, (ONE,), 64, {})
 
+# %% ../../nbs/4_beyond/15_stacked_digits.ipynb #2c63284a
 def _make_trials(out:Path, data:str|Path|None, tiny:bool)->dict:
     "`stacked_trials.json`: every choice, on held-out training images."
     return _make(out, data, tiny, TRIALS, True)
