@@ -45,5 +45,6 @@ def notice_waiting(shortest:float=5. # seconds, below which nothing is said
         _said = True
         had = 100*cpu/(wall*threads)
         say = ' '.join(f'{k}={v}' for k, v in SHORT_WAIT.items())
-        text = f'{threads} threads had {had:.0f} % of their cores and wait by spinning'
+        text = (f'{threads} threads had {had:.0f} % of their cores and wait by '
+                'spinning')
         warnings.warn(f'threads: {text}; set {say} before Python starts')

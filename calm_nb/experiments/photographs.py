@@ -134,6 +134,7 @@ def _make_photographs(out:Path, data:str|Path|None, tiny:bool)->dict:
                  dict(filters=by_use(calm)[:64].half()), dict(kind='filters'))
     return result
 
+# %% ../../nbs/3_experiments/06_photographs.ipynb #4976d342
 def _make_folder(out:Path, data:str|Path|None, tiny:bool)->dict:
     "`folder.json`: what the command `calm_nb fit` says of a folder of photographs."
     from calm_nb.cli import main
@@ -156,6 +157,7 @@ def _make_folder(out:Path, data:str|Path|None, tiny:bool)->dict:
         model='folder.safetensors', checkpoint=None, seed=0,
         fit=['calm_nb', 'fit', 'FOLDER', *args[2:]], data=describe_data(name, x))
 
+# %% ../../nbs/3_experiments/06_photographs.ipynb #af6ff345
 def bundled_files(folder:Path):
     "scikit-learn's two photographs as files."
     for i, im in enumerate(photographs(colour=True)):

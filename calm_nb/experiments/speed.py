@@ -96,16 +96,19 @@ def work(m:PatchMixture, x:Tensor)->float:
     "Operations of E and M (eq. 2.19.1)."
     return 4.*len(x)*m.filters.numel()*math.prod(m.locations(x.shape[-2:]))
 
+# %% ../../nbs/6_speed/02_speed.ipynb #5406814c
 def in_chunks(f:Callable, m:PatchMixture, x:Tensor)->None:
     "A form of the score over chunks that stay in cache."
     for c in x.split(m.chunk_size(x.shape[-2:])): f(m, c)
 
+# %% ../../nbs/6_speed/02_speed.ipynb #d93c6c0c
 def by_float32(m:PatchMixture, x:Tensor, w:Tensor)->SufficientStats:
     "Rung 3: scores of all locations in float32, sums over those that matter."
     best = m.score(x).amax(1)
     least = best.amax((1,2), keepdim=True) - m.cut(best[0].numel())
     return m.stats_at(x, w, best >= least)
 
+# %% ../../nbs/6_speed/02_speed.ipynb #2efa0c55
 def rungs(m:FastMixture, x:Tensor)->dict:
     "The ladder: the forms of one pass, by name."
     p, w, n = (recast(m, PatchMixture), torch.ones(len(x)).double(),
@@ -118,6 +121,7 @@ def rungs(m:FastMixture, x:Tensor)->dict:
                 for c in zip(x.split(n), w.split(n))),
             'chosen': lambda: m.e_step(x)}
 
+# %% ../../nbs/6_speed/02_speed.ipynb #7db61882
 def losers(m:FastMixture, x:Tensor)->dict:
     "Forms of the E-step's scores alone, in chunks."
     p = recast(m, PatchMixture)
@@ -143,6 +147,7 @@ def time_peak(s:Speed)->dict:
     return out | {'convolution, float32': max(work(m, x)/2/seconds(m, x)
         for m, x in ((m, torch.rand(n, *shape)) for m, n, shape in made))}
 
+# %% ../../nbs/6_speed/02_speed.ipynb #2486df1a
 def time_passes(s:Speed)->dict:
     "Seconds of a pass in every form, and of what lost."
     out = dict(peak=time_peak(s), problems={})
@@ -168,6 +173,7 @@ def processor_seconds(forms:dict, # of (what to do first, what to time)
             seconds[k].append(time.process_time() - t)
     return {k: min(v[1:]) for k, v in seconds.items()}
 
+# %% ../../nbs/6_speed/02_speed.ipynb #861261d8
 def time_bounds(s:Speed)->dict:
     "Passes of one thread in the forms of the library."
     threads, out = torch.get_num_threads(), {}
@@ -228,6 +234,7 @@ class InFile:
                                        self.batch*math.prod(self.shape))):
                 yield torch.from_numpy(x).view(-1, *self.shape), None
 
+# %% ../../nbs/6_speed/02_speed.ipynb #07b13469
 def fit_file(path:str)->float: # MiB
     """Peak memory of two epochs over the images of a file, beyond what Python and
     torch hold."""
@@ -237,6 +244,7 @@ def fit_file(path:str)->float: # MiB
     fit_em(m, InFile(path), 2, tol=-math.inf, progress=False)
     return peak()
 
+# %% ../../nbs/6_speed/02_speed.ipynb #0ebbce94
 def measure_memory(s:Speed)->dict:
     "Peak memory of a fit at N, 2N and 4N images, each in a process of its own."
     sizes, peak, file = [s.memory_images*k for k in (1,2,4)], [], []

@@ -26,7 +26,8 @@ from ..reports import Timer, describe_data
 ONE = LevelPlan((5,7,9), 50, 12., 8, 4)
 TWO = LevelPlan((3,), 200)
 TRIALS = {'two levels': (ONE, TWO),
-          'two, nearly raw posteriors': (ONE, replace(TWO, channels=150, epsilon=1e3)),
+          'two, nearly raw posteriors': (ONE,
+              replace(TWO, channels=150, epsilon=1e3)),
           'two, epsilon 0.01': (ONE, replace(TWO, epsilon=.01)),
           'two, 48 channels': (ONE, replace(TWO, channels=48)),
           'two, 3x3 and 5x5 above': (ONE, replace(TWO, sizes=(3,5), K=100)),
@@ -37,6 +38,7 @@ def _pixels(x:Tensor)->Tensor:
     "Images as floats in 0..1."
     return x/255 if x.dtype == torch.uint8 else x
 
+# %% ../../nbs/4_beyond/15_stacked_digits.ipynb #4e027674
 def stacked_run(plans:tuple, # a `LevelPlan` each
                 d:Labelled, seed:int=0,
                 n_learn:int=2000, # images that filters are learned from
@@ -54,10 +56,12 @@ def stacked_run(plans:tuple, # a `LevelPlan` each
     return row | dict(features=f.shape[1], one=one, seconds=t(), curves=curves,
                       plans=[asdict(p) for p in plans]), (f, ft)
 
+# %% ../../nbs/4_beyond/15_stacked_digits.ipynb #0a0bf9b9
 def _ends(stack:Stack, x:Tensor)->list:
     "The lowest and the highest level, and what each sees."
     top = x
-    for level, white in zip(stack.levels, stack.between): top = white(halved(level.maps(top)))
+    for level, white in zip(stack.levels, stack.between):
+        top = white(halved(level.maps(top)))
     return [(stack.levels[0], x), (stack.levels[-1], top)]
 
 # %% ../../nbs/4_beyond/15_stacked_digits.ipynb #8a6cdb3b
@@ -106,7 +110,8 @@ def _few(features:tuple, row:dict, d:Labelled)->list:
         v = few_labels(*(f[:,s] for f in features), d)
         return dict(features=name, labels=10*len(d.y.unique()), accuracies=v,
                     accuracy=mean(v), deviation=stdev(v))
-    return [one('first level', slice(0, row['one'])), one('all levels', slice(None))]
+    return [one('first level', slice(0, row['one'])),
+            one('all levels', slice(None))]
 
 # %% ../../nbs/4_beyond/15_stacked_digits.ipynb #2d091d21
 def _result(d:Labelled, trials:dict, first:tuple, K:int, sizes:dict)->dict:

@@ -32,7 +32,8 @@ def patch_norm(x:Tensor, # images, (N,C,H,W)
     return ((s2 - s.pow(2)/D).clamp(min=0) + EPSILON*D).sqrt()
 
 # %% ../../nbs/2_library/35_patch_codes.ipynb #26397e76
-BLANK = 2. # a patch is blank if n_u is less than this times that of a constant patch
+# a patch is blank if n_u is less than this times that of a constant patch
+BLANK = 2.
 
 def sample_patches(x:Tensor, # images, (N,C,H,W)
                    L:int, # side
@@ -43,7 +44,10 @@ def sample_patches(x:Tensor, # images, (N,C,H,W)
     x = F.pad(x, 4*(L//2,))
     norm = patch_norm(x, L)[:,0]
     places = (norm > BLANK*(EPSILON*x.shape[1]*L*L)**.5).nonzero()
-    if not len(places): raise ValueError('x: expected images with some contrast, got none with a patch that is not blank; check the range of the pixels (0..1)')
+    if not len(places):
+        raise ValueError('x: expected images with some contrast, got none with a '
+                         'patch that is not blank; check the range of the pixels '
+                         '(0..1)')
     places = places[torch.randint(len(places), (n,), generator=g)]
     p = cut_patches(x, places, L)/norm[tuple(places.T)].view(-1,1,1,1)
     return p - p.mean((1,2,3), keepdim=True)
