@@ -22,8 +22,7 @@ from .backends.distributed import process_group
 from .backends.triton_em import fastest
 from .em.algorithms import EPOCHS
 from .em.auto import Choice, choose_algorithm, random_order, shuffled
-from .em.checkpoint import (Checkpoint, digest as _digest,
-                                   fingerprint as _fingerprint)
+from .em.checkpoint import Checkpoint, digest, fingerprint
 from .em.driver import EMRun, SingleProcess, fit_em
 from .em.repair import repair
 from .em.steps import SufficientStats
@@ -231,9 +230,9 @@ def _identity(self:CALM, mine:ImageBatches, group:SingleProcess,
     "What a checkpoint must agree with beside the model's settings."
     ordered, seed = choice.algorithm != 'batch', self.random_state
     seed = int(seed) if isinstance(seed, numbers.Integral) else None
-    n, code = map(group.total, _fingerprint(mine, ordered))
-    init = self.init if isinstance(self.init, str) else _digest(self.init)
-    if self._warm: init = _digest(self.filters_)
+    n, code = map(group.total, fingerprint(mine, ordered))
+    init = self.init if isinstance(self.init, str) else digest(self.init)
+    if self._warm: init = digest(self.filters_)
     said = dict(algorithm=choice.algorithm, images=f'{n} ({code % 2**53:x})',
                 init=init,
                 random_state=seed, dead=self.dead)
@@ -279,10 +278,9 @@ def _runs(self:CALM, x:Tensor, whole:ImageBatches, mine:ImageBatches,
     "A run of EM from every start; `mine` are this process's batches."
     settings = self._identity(mine, group, choice) if self.checkpoint else None
     rng, runs = check_random_state(self.random_state), []
-    warm = self.warm_start and hasattr(self, 'model_')
-    for file in self._checkpoints()[:1 if warm else None]:
+    for file in self._checkpoints()[:1 if self._warm else None]:
         start = self._start(whole, x, rng)
-        group.agree('random_state', int(_digest(start.filters)[:12], 16),
+        group.agree('random_state', int(digest(start.filters)[:12], 16),
                     'give a number, so that all processes start alike')
         with notice_waiting():
             runs.append(fit_em(start, mine, self.max_iter, self.tol,

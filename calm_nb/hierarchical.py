@@ -22,10 +22,9 @@ from torch import Tensor
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #a8ef099c
 from .backends.distributed import process_group
-from .em.checkpoint import Checkpoint
+from .em.checkpoint import Checkpoint, digest, fingerprint
 from .em.driver import EMRun, batch_epoch, fit_em
-from .estimator import (CALM, DeadFilterWarning, check_choice, check_int,
-                               check_positive, _digest, _fingerprint)
+from .estimator import CALM, DeadFilterWarning
 from .features.pooling import by_chunks
 from .files import load_tensors, save_tensors
 from .images.arrays import ImageBatches, Images, Numbers, images_at_a_time
@@ -35,6 +34,7 @@ from .models.geometry import (check_tensor, geometry, hierarchy_from,
                                      level_sizes, tensor_shapes)
 from .models.hierarchy import Hierarchy
 from .models.parts import start_filters
+from .schema import check_choice, check_int, check_positive
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #ae1393f4
 class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
@@ -154,7 +154,7 @@ def _batches(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None,
 def _identity(self:HierarchicalCALM, mine:ImageBatches, p:object)->dict:
     "What a checkpoint must agree with: images and weights, sizes and the seed."
     whole = isinstance(self.random_state, numbers.Integral)
-    n, code = map(p.total, _fingerprint(mine))
+    n, code = map(p.total, fingerprint(mine))
     return dict(images=f'{n} ({code % 2**53:x})', dead=self.dead,
                 random_state=int(self.random_state) if whole else None,
                 levels=[list(s) for s in self._sizes()], start=float(self.variance))
@@ -164,7 +164,7 @@ def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches,
          mine:ImageBatches, file:Path|None, settings:dict|None, p:object)->EMRun:
     "One run of EM of a model, after all processes agree on its start."
     values = [v.flatten().double().cpu() for v in m.state().values()]
-    p.agree('random_state', int(_digest(torch.cat(values))[:12], 16),
+    p.agree('random_state', int(digest(torch.cat(values))[:12], 16),
             'give a number, so that all processes start alike')
     give_back_memory()
     repair = lambda run: repair_parts(run, batches, self.dead)

@@ -76,7 +76,7 @@ _LARGE = 2**23 # bytes of a buffer that goes back to the system when it is freed
 def give_back_memory()->bool: # whether the C library could be told so
     "Large buffers go back to the system at once, unless the user has said how."
     told = any(k.startswith('MALLOC_') for k in os.environ)
-    if told or not hasattr(ctypes, 'CDLL') or os.name != 'posix': return False
+    if told or os.name != 'posix': return False
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     trim, mmap = -1, -3    # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     return bool(mallopt and mallopt(trim, 8*_LARGE) and mallopt(mmap, _LARGE))

@@ -1,5 +1,6 @@
 """Check that the package has one order, of its notebooks and its modules.
 
+- Every notebook has a number of its own in its folder.
 - Files sorted by folder and number, the sidebar, and the table under "Read" in the
   README name the same notebooks in the same order.
 - A module imports only modules of its own notebook or of notebooks before it.
@@ -42,6 +43,15 @@ def differ(name, found, expected):
     there = (f for f in found if f in expected), (e for e in expected if e in found)
     wrong = next(((f, e) for f, e in zip(*there) if f != e), None)
     if wrong: yield f'{name}: expected {wrong[1]} where {wrong[0]} stands'
+
+
+def check_numbers(order):
+    "Every notebook of a part has a number of its own."
+    seen = {}
+    for f in order:
+        number = re.match(r'.*/\d+_|', f)[0]    # with its folder
+        first = seen.setdefault(number or f, f)
+        if first != f: yield f'{f}: expected a number of its own, got that of {first}'
 
 
 def check_lists(cfg, order):
@@ -120,8 +130,8 @@ def main():
     "Print where the order is broken; exit status 1 if it is."
     cfg = get_config()
     order = notebooks(cfg)
-    wrong = [*check_lists(cfg, order), *check_modules(cfg, order),
-             *check_import(cfg)]
+    wrong = [*check_numbers(order), *check_lists(cfg, order),
+             *check_modules(cfg, order), *check_import(cfg)]
     good = f'{len(order)} notebooks in one order, imports go backwards only'
     print('\n'.join(wrong) or good)
     sys.exit(bool(wrong))

@@ -19,10 +19,9 @@ def title(path):
     return next((m.group(1).strip() for m in heads if m), path.stem)
 
 
-def numbers(paths):
-    "The chapters' numbers, those of their files: of several notebooks with one number the second is 14b."
-    found = [int(p.name.partition('_')[0]) for p in paths]
-    return [f'{n}{chr(97 + found[:i].count(n)) if n in found[:i] else ""}' for i, n in enumerate(found)]
+def number(path):
+    "The chapter's number, which is that of its file."
+    return int(path.name.partition('_')[0])
 
 
 def sidebar(folder):
@@ -32,9 +31,9 @@ def sidebar(folder):
     parts = sorted({str(p.parent) for p in found} - {'.'})
     contents = [dict(text='Overview', href='index.ipynb')] + [dict(text=title(folder/p), href=str(p)) for p in chapters('.') if p.stem != 'index']
     for part in parts:
-        number, name = part.partition('_')[::2]
-        entries = [dict(text=f'{number}.{n} {title(folder/p)}', href=str(p)) for p, n in zip(chapters(part), numbers(chapters(part)))]
-        contents.append(dict(section=f'{number} {PARTS.get(part, name.replace("_", " ").capitalize())}', contents=entries))
+        first, name = part.partition('_')[::2]
+        entries = [dict(text=f'{first}.{number(p)} {title(folder/p)}', href=str(p)) for p in chapters(part)]
+        contents.append(dict(section=f'{first} {PARTS.get(part, name.replace("_", " ").capitalize())}', contents=entries))
     return yaml.safe_dump(dict(website=dict(sidebar=dict(contents=contents))), sort_keys=False, allow_unicode=True, width=1000)
 
 

@@ -7,21 +7,17 @@ __all__ = ['LEARNERS', 'MORE', 'RESULTS', 'Plan', 'load', 'fit_random', 'best_pa
            'judge_layer', 'one_run', 'pixel_run', 'run']
 
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #a8815702
-import warnings
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..estimator import CALM
-from .common import Parts
+from .common import Parts, em_layer, random_layer
 from ..features.pooling import accuracy, pooled_features, softmax_regression
-from ..images.arrays import ImageBatches
 from ..images.datasets import Labelled, load_digits, load_mnist
-from ..images.patches import cut_patches, random_patches
+from ..images.patches import cut_patches
 from ..images.preprocess import scale_to_norm
 from ..models.mixture import PatchMixture
 from ..reports import Timer, describe_data
@@ -53,9 +49,7 @@ def load(p:Plan, data:str|Path|None=None)->Labelled:
 def fit_random(x:Tensor, # images, (N,C,H,W)
                K:int, seed:int, p:Plan)->PatchMixture:
     "Patches of `K` random images, each from a random place."
-    f = random_patches(ImageBatches(x), K, p.side, p.padding,
-                       np.random.RandomState(seed))
-    return PatchMixture(f, padding=p.padding)
+    return random_layer(x, K, p.side, p.padding, seed)
 
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #e9171103
 def best_patches(m:PatchMixture, x:Tensor, # images, (N,C,H,W)
@@ -93,11 +87,7 @@ def fit_kmeans(x:Tensor, # images, (N,C,H,W)
 def fit_em(x:Tensor, # images, (N,C,H,W)
            K:int, seed:int, p:Plan, **options)->PatchMixture:
     "Algorithm 1 from noise, with options of `CALM`."
-    calm = CALM(K, p.side, padding=p.padding, init='random', algorithm='batch',
-                max_iter=p.epochs, tol=0, batch_size=1000, device='cpu',
-                random_state=seed, progress=False, **options)
-    with warnings.catch_warnings(action='ignore'):    # no limit, some dead filters
-        return calm.fit(x).model_
+    return em_layer(x, K, p.side, p.padding, seed, p.epochs, **options)
 
 LEARNERS = {'random patches': fit_random, 'k-means': fit_kmeans, 'EM': fit_em,
             'EM, learned variance': partial(fit_em, learn_variance=True),

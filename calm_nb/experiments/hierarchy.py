@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESULTS', 'images_of', 'n_free', 'equal_filters', 'one_level', 'lower_half', 'fill_in', 'squared_error', 'measured',
-           'conditional_mean', 'gaussian_row', 'nearest_row', 'purity_of', 'top_component', 'levels_of', 'averaged',
-           'cost_of_pass', 'parts_as_images', 'pictures', 'run', 'figures', 'report', 'reproduce']
+           'conditional_mean', 'gaussian_row', 'nearest_row', 'top_purity', 'levels_of', 'averaged', 'cost_of_pass',
+           'parts_as_images', 'pictures', 'run', 'figures', 'report', 'reproduce']
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #5dd3396a
 import importlib, math, time, warnings
@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..em.driver import fit_em
+from ..features.classifiers import class_histogram, purity
 from ..hierarchical import HierarchicalCALM
 from ..images.arrays import ImageBatches
 from ..images.datasets import Labelled, load_digits, load_mnist
@@ -27,8 +28,8 @@ from ..models.field import join
 from ..models.hierarchy import Hierarchy
 from ..models.parts import start_filters
 from ..pictures import save_figures, show_images
-from ..reports import (Timer, describe_data, pack, provenance, save_result,
-                             table, unpack)
+from ..reports import (describe_data, pack, provenance, save_result, table,
+                             unpack)
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #a529b3b5
 _DIGITS = dict(data='digits', n=1000, n_valid=200, n_test=400, seeds=(0,),
@@ -165,19 +166,12 @@ def nearest_row(d:Labelled)->dict:
     return dict(model='nearest training image',
                 mse=squared_error(d.x[near], d.x_test, hide))
 
-# %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #8fbe7738
-def purity_of(k:Tensor, y:Tensor # component and class of every image
-             )->float:
-    "Share of images of the commonest class of their component."
-    n = torch.zeros(int(k.max())+1, int(y.max())+1)
-    n.index_put_((k, y.long()), torch.ones(len(k)), accumulate=True)
-    return (n.amax(1).sum()/n.sum()).item()
-
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #381690a6
 @torch.no_grad()
-def top_component(m:Hierarchy, x:Tensor)->Tensor: # (N,)
-    "Likeliest component of the top level."
-    return torch.cat([m.pooled(c, m.n_levels-1).argmax(1) for c in m.chunks(x)])
+def top_purity(m:Hierarchy, d:Labelled)->float:
+    "Purity of the likeliest components of the top level, on the test images."
+    top = torch.cat([m.pooled(c, m.n_levels-1) for c in m.chunks(d.x_test)])
+    return purity(class_histogram(top, d.y_test))
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #6abd36a8
 def _models_of(config:dict, variance:str|float, d:Labelled, seed:int, **k
@@ -207,7 +201,7 @@ def levels_of(config:dict, variance:str|float, d:Labelled, seed:int, device:str,
     rows = [dict(model=k, learned=variance == 'learned', **measured(m, d))
             for k, m in models]
     for row, (_, m) in zip(rows[3:], models[3:]):
-        row |= dict(purity=purity_of(top_component(m, d.x_test), d.y_test))
+        row |= dict(purity=top_purity(m, d))
     return rows, h
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #f814c5d1

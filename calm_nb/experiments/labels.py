@@ -6,23 +6,20 @@
 __all__ = ['CIFAR10', 'SMALL', 'RESULTS', 'Plan', 'draw_labels', 'learn_filters', 'layer_run', 'net_run', 'run', 'load']
 
 # %% ../../nbs/3_experiments/04_mnist_labels.ipynb #017946be
-import tempfile, warnings
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..estimator import CALM
-from .common import Parts, part_of, sphered
+from .common import (Parts, em_layer, part_of, random_layer,
+                                        sphered)
 from ..features.pooling import (SupervisedNet, accuracy, pooled_features,
                                       softmax_regression, supervised_accuracy,
                                       train_supervised)
-from ..images.arrays import ImageBatches
 from ..images.datasets import (Labelled, load_cifar10, load_digits,
                                      load_mnist, two_photographs)
-from ..images.patches import random_patches
 from ..images.preprocess import scale_to_norm
 from ..models.mixture import PatchMixture
 from ..reports import describe_data
@@ -57,14 +54,8 @@ def learn_filters(name:str, # 'EM' or 'random patches'
                   seed:int, p:Plan)->PatchMixture:
     "The layer, from images alone."
     if name == 'random patches':
-        f = random_patches(ImageBatches(x), p.K, p.side, p.padding,
-                           np.random.RandomState(seed))
-        return PatchMixture(f, padding=p.padding)
-    calm = CALM(p.K, p.side, padding=p.padding, init='random', algorithm='batch',
-                max_iter=p.epochs, tol=0, batch_size=1000, device='cpu',
-                random_state=seed, progress=False)
-    with warnings.catch_warnings(action='ignore'):    # no limit, some dead filters
-        return calm.fit(x).model_
+        return random_layer(x, p.K, p.side, p.padding, seed)
+    return em_layer(x, p.K, p.side, p.padding, seed, p.epochs)
 
 # %% ../../nbs/3_experiments/04_mnist_labels.ipynb #0c5a03d3
 def layer_run(name:str, # 'EM' or 'random patches'

@@ -18,11 +18,12 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from ..estimator import CALM
+from .common import sphered_crops
 from ..files import save_tensors
 from ..images.datasets import data_root, photographs
 from ..images.folders import ImageFiles
 from ..images.patches import as_pictures, random_crops
-from ..images.preprocess import PatchZCA, sphere_rows, standardise
+from ..images.preprocess import PatchZCA, standardise
 from ..pictures import save_figures, show_curves, show_filters
 from ..reports import Timer, describe_data, provenance, save_result, table
 
@@ -110,8 +111,7 @@ def run_crops(c:Crops, data:str|Path|None=None, device:str='auto',
     """EM on row-sphered crops of photographs; the likelihood is that of the E-step
     of each epoch."""
     t, g = Timer(), torch.Generator().manual_seed(c.seed)
-    x = sphere_rows(random_crops(as_pictures(photographs(data, colour=True)),
-                                 c.side, c.n, g))
+    x = sphered_crops(c.n, c.side, g, data)
     with warnings.catch_warnings(action='ignore', category=ConvergenceWarning):
         calm = CALM(random_state=c.seed, progress=progress, device=device,
                     **dict(algorithm='batch') | c.calm).fit(x)

@@ -26,11 +26,10 @@ from torch import Tensor
 from ..backends.bounds import BoundedMixture
 from ..backends.fast import FastMixture, paper_stats, recast
 from ..estimator import CALM
+from .common import sphered_crops
 from ..features.whitened import whitened
 from ..images.datasets import (load_cifar10, load_digits, load_mnist,
-                                     photographs, two_photographs)
-from ..images.patches import as_pictures, random_crops
-from ..images.preprocess import sphere_rows
+                                     two_photographs)
 from ..models.mixture import PatchMixture
 from ..reports import describe_data, provenance
 from ..threads import SHORT_WAIT
@@ -58,8 +57,7 @@ def mnist_cases(tiny:bool=False, data:str|None=None)->dict: # of Case
 def photograph_cases(tiny:bool=False, data:str|None=None)->dict: # of Case
     "Crops of STL-10's shape, and whitened patches of CIFAR-10."
     n, side, many = (12, 32, 1000) if tiny else (120, 96, 50_000)
-    g, pictures = torch.Generator().manual_seed(0), photographs(colour=True)
-    crops = sphere_rows(random_crops(as_pictures(pictures), side, n, g))
+    crops = sphered_crops(n, side, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         x = load_cifar10(two_photographs(Path(folder)) if tiny else data).x
     z = whitened(x, 6, many, .5, seed=1)[0]

@@ -9,13 +9,11 @@ __all__ = ['TRIALS', 'SMALL', 'RESULTS', 'Wide', 'wide_run']
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from .common import row
 from ..features.classifiers import LinearSVM
 from ..features.patch_codes import Encoder, learn_bank, unit_shapes
 from ..features.pooling import accuracy
+from ..images.arrays import as_images
 from ..images.datasets import Labelled, load_digits, load_mnist
 from ..reports import Timer, describe_data
 
@@ -34,14 +32,10 @@ class Wide:
     penalty:float = 3e-3
     rounds:int = 15 # of the classifier; 0 is ridge regression
 
-def _pixels(x:Tensor)->Tensor:
-    "Images as floats in 0..1."
-    return x/255 if x.dtype == torch.uint8 else x
-
 # %% ../../nbs/4_beyond/03_wide_layer.ipynb #bd19117f
 def wide_run(w:Wide, d:Labelled, seed:int=0, progress:bool=True)->dict: # for `row`
     "Learn the banks, encode all images, fit the classifier."
-    t, x = Timer(), _pixels(d.x[:w.n_learn])
+    t, x = Timer(), as_images(d.x[:w.n_learn])
     learned = [learn_bank(x, L, w.K, seed, w.n_patches, progress) for L in w.sizes]
     enc = Encoder(tuple(unit_shapes(c.filters_) for c in learned), w.betas, w.side,
                   w.stride, w.power)

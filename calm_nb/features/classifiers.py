@@ -144,4 +144,4 @@ def class_histogram(posterior:Tensor, # (N,K)
 def purity(histogram:Tensor # images of each class in each component, (K, classes)
           )->float:
     "Share of images that belong to the commonest class of their component."
-    return (histogram.amax(1).sum()/histogram.sum()).item()
+    return histogram.amax(1).sum().item()/histogram.sum().item()
