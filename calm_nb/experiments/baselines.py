@@ -29,8 +29,7 @@ class Plan:
     data:str = 'mnist' # or 'digits'
     side:int = 20 # L, of a filter
     padding:int = 2
-    rows:tuple = (('random patches', 64), ('k-means', 64),
-                  ('EM', 64, 0, 1, 2, 3, 4, 7, 8, 9))
+    rows:tuple = (('random patches', 64), ('k-means', 64), ('EM', 64))
     seeds:tuple = tuple(range(10)) # of rows that name none after K
     n_learn:int = 5000 # training images that filters are learned from, the first
     epochs:int = 15 # at most
