@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LEARNERS', 'MORE', 'RESULTS', 'Plan', 'load', 'fit_random', 'best_patches', 'kmeans_step', 'fit_kmeans', 'fit_em',
-           'judge_layer', 'one_run', 'pixel_run', 'run']
+           'judge_layer', 'one_run', 'by_steps', 'pixel_run', 'run']
 
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #a8815702
 from dataclasses import asdict, dataclass, replace
@@ -109,6 +109,13 @@ def one_run(name:str, # of a learner
     m = LEARNERS[name](d.x[:p.n_learn], K, seed, p)
     return dict(learn_seconds=t()) | judge_layer(m, d)
 
+# %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #35fa1106
+def by_steps(m:PatchMixture, d:Labelled, steps:tuple)->list: # of percent
+    "Accuracy on unscaled scores after so many steps of the classifier."
+    f, ft = (pooled_features(m, x) for x in (d.x, d.x_test))
+    return [accuracy(softmax_regression(False, max_iter=n), f, d.y, ft, d.y_test)
+            for n in steps]
+
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #3cd5b655
 def pixel_run(d:Labelled)->dict:
     "Accuracy of the softmax regression on the pixels themselves."
@@ -131,17 +138,31 @@ def run(p:Plan, d:Labelled, parts:Parts)->list: # rows
 MORE = tuple((name, K) for K in (8, 16) for name, *_ in Plan.rows) + (
     ('EM, learned variance', 64), ('EM, learned weights', 64))
 
-def _make_rows(rows:tuple, name:str, out:Path, data:str|Path|None, tiny:bool)->dict:
-    "Every row, every seed."
+def _planned(rows:tuple, data:str|Path|None, tiny:bool)->tuple[Plan,Labelled,dict]:
+    "The plan, its images, and what is said of them."
     p = Plan('digits', 6, 1, tuple((k, min(K, 8)) for k, K, *_ in rows),
              (0, 1), 200, 4, 300, 100) if tiny else Plan(rows=rows)
     d = load(p, data)
-    said = describe_data(d.name, d.x, d.y, d.x_test, d.y_test)
+    return p, d, describe_data(d.name, d.x, d.y, d.x_test, d.y_test)
+
+def _make_rows(rows:tuple, name:str, out:Path, data:str|Path|None, tiny:bool)->dict:
+    "Every row, every seed."
+    p, d, said = _planned(rows, data, tiny)
     same = {k: v for k, v in asdict(p).items() if k not in ('rows', 'seeds')}
     parts = Parts(out/f'{name}.parts', same | said)    # rows, seeds may be added
     rows = run(p, d, parts)
     return dict(seed=list(p.seeds), data=said, config=asdict(p), rows=rows,
                 images=[len(d.x), len(d.x_test)], parts_seconds=parts.finish())
 
+def _make_steps(out:Path, data:str|Path|None, tiny:bool)->dict:
+    "`table_1_steps.json`."
+    p, d, said = _planned((('EM', 64),), data, tiny)
+    (name, K), = p.rows
+    steps = (10, 20) if tiny else (100, 1000)
+    return dict(seed=list(p.seeds), data=said, config=asdict(p), steps=steps,
+                rows=[by_steps(LEARNERS[name](d.x[:p.n_learn], K, s, p), d, steps)
+                      for s in p.seeds])
+
 RESULTS = {f'{k}.json': partial(_make_rows, rows, k)
            for k, rows in dict(table_1=Plan.rows, table_1_more=MORE).items()}
+RESULTS['table_1_steps.json'] = _make_steps
