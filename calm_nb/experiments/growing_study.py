@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from ..estimator import CALM
-from .common import sphered_crops
-from .time_to_fit import clock, level
+from .common import clock, level, sphered_crops
 from ..features.whitened import whitened
 from ..images.datasets import (load_cifar10, load_digits, load_mnist,
                                      two_photographs)
