@@ -333,7 +333,6 @@ def _generator(self:HierarchicalCALM)->torch.Generator:
     return torch.Generator().manual_seed(int(seed))
 
 @patch
-@torch.no_grad()
 def sample(self:HierarchicalCALM, n:int=1, # images
            noise:bool=True, # of the pixels
           )->tuple[Tensor,list]:
@@ -345,7 +344,6 @@ def sample(self:HierarchicalCALM, n:int=1, # images
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #9deaac3e
 @patch
-@torch.no_grad()
 def complete(self:HierarchicalCALM, X:Numbers, # images, as for `fit`
              mask:Numbers, # true where a pixel is hidden, (H,W) or (N,H,W)
              how:str='mean', # 'mean' of the posterior, or a 'sample' of it
@@ -353,12 +351,12 @@ def complete(self:HierarchicalCALM, X:Numbers, # images, as for `fit`
     "Images with their hidden pixels filled in from what is seen (eq. 4.8.1)."
     check_is_fitted(self, 'model_'); check_choice('how', how, ('mean', 'sample'))
     shown, hide = without_hidden(X, mask)
-    g, x = self._generator(), torch.cat([x for x, _ in self._checked(shown)])
+    x = torch.cat([x.detach() for x, _ in self._checked(shown)])
+    g, n = self._generator(), self.model_.chunk_size(x.shape[2:])
     def filled(c, s):
         m, c = self.model_.precise(c.to(self.model_.filters))
         s = s.to(c).expand_as(c)
         return m.completed(c, s) if how == 'mean' else m.draw(c, s, g)[0]
-    n = self.model_.chunk_size(x.shape[2:])
     return _as_given(torch.cat([filled(c, s).cpu() for c, s
                                 in zip(x.split(n), (~hide).split(n))]), X)
 
