@@ -160,7 +160,7 @@ def timed_fit(c:Case, algorithm:str, seed:int, goals:dict, # name: (mixture, lev
 # %% ../../nbs/6_speed/01_fit.ipynb #4cde4e19
 def fit_to_level(c:Case, algorithm:str, seed:int, goals:dict)->dict:
     "A fit that ends soon after the level is reached."
-    for epochs in (6 if algorithm == 'batch' else 3, 15, 50):
+    for epochs in (6 if algorithm == 'batch' else 3, 15, 30):
         r, _ = timed_fit(c, algorithm, seed, goals, max_iter=epochs, tol=0)
         if all(r['reached'].values()): break
     return r
