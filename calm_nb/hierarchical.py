@@ -26,15 +26,15 @@ from .em.checkpoint import Checkpoint, digest, fingerprint
 from .em.driver import EMRun, batch_epoch, fit_em
 from .estimator import CALM, DeadFilterWarning
 from .features.pooling import by_chunks
-from .files import load_tensors, save_tensors
+from .files import check_fields, load_tensors, save_tensors
 from .images.arrays import ImageBatches, Images, Numbers, images_at_a_time
 from .memory import give_back_memory
 from .models.completion import repair_parts, without_hidden
-from .models.geometry import (check_tensor, geometry, hierarchy_from,
-                                     level_sizes, tensor_shapes)
+from .models.geometry import (geometry, hierarchy_from, level_sizes,
+                                     tensor_fields, tensor_shapes)
 from .models.hierarchy import Hierarchy
 from .models.parts import start_filters
-from .schema import check_choice, check_int, check_positive
+from .schema import HIERARCHY, check_choice, check_int, check_positive
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #ae1393f4
 class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
@@ -395,22 +395,16 @@ def save(self:HierarchicalCALM, path:str|Path # file to write
 @patch
 def _restore(self:HierarchicalCALM, tensors:dict, meta:dict)->HierarchicalCALM:
     "Fitted attributes from the parts of a file."
-    shape = tuple(map(int, meta['image_shape']))
-    if len(shape) != 3 or min(shape) < 1 or max(shape) > 2**16:
-        raise ValueError(f'image_shape: expected C, H and W, got {shape}')
-    levels, n = geometry(self._sizes(), shape[1:]), float(meta['n_images'])
-    if not 0 < n < math.inf:
-        raise ValueError(f'n_images: expected more than zero, got {n}')
+    shape, n = tuple(meta['image_shape']), float(meta['n_images'])
+    levels = geometry(self._sizes(), shape[1:])
     sizes = tensor_shapes((self.n_filters, shape[0], self.patch_size), levels)
-    for k, s in sizes.items(): check_tensor(k, tensors[k], s)
+    check_fields(tensors, {}, tensor_fields(sizes))
     m = hierarchy_from({k: v.to(self._device()) for k, v in tensors.items()},
                        levels, self._sizes()[0][2], self.learn_variance,
                        self.clutter)
-    curve = lambda values: [float(v) for v in values]
-    self.greedy_ = [curve(g) for g in meta['greedy']]
-    run = EMRun(m, curve(meta['log_likelihood']), {},
-                bool(meta['converged']))
-    dead = [tensors[f'dead_{i}'].bool() for i in range(len(levels))]
+    self.greedy_ = meta['greedy']
+    run = EMRun(m, meta['log_likelihood'], {}, meta['converged'])
+    dead = [tensors[f'dead_{i}'] for i in range(len(levels))]
     return self._keep(run, shape, dead, n)
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #9633b6bc
@@ -420,6 +414,7 @@ def load(cls:HierarchicalCALM, path:str|Path # file that `save` wrote
     "Read what `save` wrote; `ValueError` if it is damaged or foreign."
     tensors, meta = load_tensors(path, 'calm_nb HierarchicalCALM')
     try:
+        check_fields({}, meta, HIERARCHY)
         self = cls(**{k: tuple(v) if isinstance(v, list) else v
                       for k, v in meta['params'].items()})
         if not torch.cuda.is_available() and self.device.startswith('cuda'):
