@@ -278,7 +278,7 @@ def _runs(self:CALM, x:Tensor, whole:ImageBatches, mine:ImageBatches,
     "A run of EM from every start; `mine` are this process's batches."
     settings = self._identity(mine, group, choice) if self.checkpoint else None
     rng, runs = check_random_state(self.random_state), []
-    for file in self._checkpoints()[:1 if self._warm else None]:
+    for file in self._checkpoints():
         start = self._start(whole, x, rng)
         group.agree('random_state', int(digest(start.filters)[:12], 16),
                     'give a number, so that all processes start alike')

@@ -43,12 +43,13 @@ def check_choice(name:str, value:object, choices:Iterable):
                      f'got {value!r}; choose one of them')
 
 # %% ../nbs/2_library/16_schema.ipynb #906ab14d
-def _sum_to_one(lw:Tensor # log pi_k, (K,)
+def _sum_to_one(lw:Tensor, # log pi_k, (K,), or with further axes
+                dim:int=0 # of k
                )->bool:
     "Whether weights sum to one, but for the rounding of their logarithms."
     if not lw.isfinite().all(): return False
-    allowed = rounding(2*len(lw) + 8, 1 + lw.abs().max().item(), lw.dtype)
-    return abs(lw.double().exp().sum().item() - 1) <= allowed
+    allowed = rounding(2*lw.shape[dim] + 8, 1 + lw.abs().max().item(), lw.dtype)
+    return ((lw.double().exp().sum(dim) - 1).abs() <= allowed).all().item()
 
 # %% ../nbs/2_library/16_schema.ipynb #0057481e
 MIXTURE = dict( # the state of a mixture of patches

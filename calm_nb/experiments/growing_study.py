@@ -41,8 +41,8 @@ class Study:
 # %% ../../nbs/6_speed/05_growing_study.ipynb #997e0cd9
 def study_images(s:Study)->dict: # name: (images, options of `CALM`)
     "The five kinds of data."
-    g, names = torch.Generator().manual_seed(0), load_digits()
-    digits = names.x if s.tiny else load_mnist(s.data).x.float()/255
+    g = torch.Generator().manual_seed(0)
+    digits = load_digits().x if s.tiny else load_mnist(s.data).x.float()/255
     L, padding = (5, 1) if s.tiny else (20, 2)
     few = digits[torch.randperm(len(digits), generator=g)[:s.n]]
     with tempfile.TemporaryDirectory() as folder:

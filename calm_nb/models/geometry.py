@@ -6,12 +6,14 @@
 __all__ = ['level_sizes', 'geometry', 'tensor_shapes', 'tensor_fields', 'hierarchy_from']
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #59cdbdd4
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ..files import TensorField
 from .hierarchy import CellMixture, Hierarchy, Parts
-from ..testing import rounding
+from ..schema import MIXTURE, _sum_to_one
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #01dfc73f
 def level_sizes(**given)->list: # a tuple by level, in the order given
@@ -68,20 +70,16 @@ def tensor_shapes(filters:tuple[int,int,int], # K, C, L
     return want
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #6374ecd9
-def _chances(dim:int)->tuple: # words, rule
-    "That logarithms of chances sum to one, but for their rounding."
-    def holds(v):
-        allowed = rounding(2*v.shape[dim] + 8, 1 + v.abs().max().item(), v.dtype)
-        return (v.double().logsumexp(dim).abs() <= allowed).all()
-    return 'logarithms of chances that sum to one', holds
-
 def tensor_fields(shapes:dict # of `tensor_shapes`
                  )->dict: # of TensorField
     "What each tensor of a file must be."
-    rules = {k: _chances(1 if 'parts' in k else 0) for k in shapes if 'log_' in k}
-    rules['lower_variance'] = 'a number above zero', lambda v: v > 0
-    return {k: TensorField(s, (torch.bool,)) if 'dead' in k else
-               TensorField(s, rule=rules.get(k)) for k, s in shapes.items()}
+    def rule(k):
+        if 'log_' in k:
+            return ('logarithms of chances that sum to one',
+                    partial(_sum_to_one, dim=1 if 'parts' in k else 0))
+    fields = {k: TensorField(s, (torch.bool,)) if 'dead' in k else
+                 TensorField(s, rule=rule(k)) for k, s in shapes.items()}
+    return fields | dict(lower_variance=MIXTURE['variance'])
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #d4fdc75f
 def hierarchy_from(t:dict, # tensors by name
