@@ -33,7 +33,7 @@ def load_function(place:str # 'module:function', below calm_nb
 # %% ../nbs/2_library/37_command.ipynb #9ae98c8f
 _EXIT = ('exit codes: 0 done, 1 no room on the disk or in memory, '
          '2 something is wrong with what was asked or found, 130 interrupted')
-ALGORITHMS = 'auto', 'batch', 'incremental', 'growing'
+ALGORITHMS = 'auto', 'batch', 'incremental', 'growing', 'coarse_to_fine'
 STEPS = 'scale', 'standardise', 'sphere_rows', 'orientation', 'whiten'
 DATASETS = 'digits', 'mnist', 'cifar10', 'stl10'
 

@@ -49,7 +49,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         window:int|None=None, # side of windows with a patch each; None: whole image
         init:str|np.ndarray|Tensor='patches', # 'patches', 'random', or (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
-        algorithm:str='auto', # or 'batch' (Algorithm 1), 'incremental', 'growing'
+        algorithm:str='auto', # or 'batch' (Algorithm 1), or another of `EPOCHS`
         max_iter:int=50, # epochs at most
         tol:float=1e-3, # converged when an epoch gains fewer nats per image
         batch_size:int|str='auto', # images read at a time
@@ -248,7 +248,10 @@ def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choic
     B = 2*self.padding - L + 1
     operations = 4*self.n_filters*C*L*L*(H + B)*(W + B)
     size = None if self.batch_size == 'auto' else self.batch_size
-    return choose_algorithm(X, self.n_filters, operations, w, world_size, size)
+    many = (H + B)*(W + B) > 1 and self.window is None
+    new = isinstance(self.init, str) and not self._warm
+    return choose_algorithm(X, self.n_filters, operations, w, world_size, size,
+                            L if many and new else 0)
 
 # %% ../nbs/2_library/27_estimator.ipynb #cc2db8c8
 @patch

@@ -8,7 +8,7 @@ __all__ = ['RESULTS', 'Study', 'study_images', 'fit_by', 'run_study']
 # %% ../../nbs/6_speed/05_growing_study.ipynb #8cbaefd4
 import tempfile, warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ class Study:
     seeds:tuple = (0, 1, 2, 3, 4)
     data:str|None = None # folder of the data sets
     tiny:bool = False # bundled images only
+    algorithms:tuple = ('batch', 'growing')
 
     @property
     def n(self)->int:
@@ -61,7 +62,7 @@ def study_images(s:Study)->dict: # name: (images, options of `CALM`)
 # %% ../../nbs/6_speed/05_growing_study.ipynb #ce79b0e3
 def fit_by(algorithm:str, x:Tensor, settings:dict, seed:int, s:Study)->dict:
     "Likelihood at the end of a fit, its passes and its time."
-    size = -(-len(x)//s.batches) if algorithm == 'growing' else 'auto'
+    size = 'auto' if algorithm == 'batch' else -(-len(x)//s.batches)
     calm = CALM(s.n_filters, **settings, algorithm=algorithm, batch_size=size,
                 random_state=seed, progress=False)
     with warnings.catch_warnings(action='ignore'), clock() as spent: calm.fit(x)
@@ -75,16 +76,25 @@ def run_study(s:Study, kinds:dict # of study_images
     for name, (x, settings) in kinds.items():
         for n in (s.n_filters*r for r in s.ratios if s.n_filters*r <= len(x)):
             runs = {a: [fit_by(a, x[:n], settings, seed, s) for seed in s.seeds]
-                    for a in ('batch', 'growing')}
+                    for a in s.algorithms}
             yield dict(data=name, images=n, filters=s.n_filters) | runs
 
 # %% ../../nbs/6_speed/05_growing_study.ipynb #8ebfa510
-def _make_study(out:Path, data:str|Path|None, tiny:bool)->dict:
-    "`growing_study.json`."
-    s = Study(data=data and str(data))
-    if tiny: s = Study((10, 20), 4, 8, (0, 1), tiny=True)
+def _make_study(algorithms:tuple, data:str|Path|None, tiny:bool)->dict:
+    "Fits by some algorithms to all kinds of data."
+    s = Study(data=data and str(data), algorithms=algorithms)
+    if tiny: s = replace(s, ratios=(10, 20), n_filters=4, batches=8, seeds=(0, 1),
+                         tiny=True)
     kinds = study_images(s)
     return dict(rows=list(run_study(s, kinds)), seed=list(s.seeds),
                 data=[describe_data(k, x) for k, (x, _) in kinds.items()])
 
-RESULTS = {'growing_study.json': _make_study}
+def _make_growing(out:Path, **a)->dict:
+    "`growing_study.json`."
+    return _make_study(('batch', 'growing'), **a)
+
+def _make_coarse(out:Path, **a)->dict:
+    "`coarse_study.json`, to be read beside `growing_study.json`."
+    return _make_study(('coarse_to_fine',), **a)
+
+RESULTS = {'growing_study.json': _make_growing, 'coarse_study.json': _make_coarse}
