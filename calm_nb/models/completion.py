@@ -52,13 +52,10 @@ def responsibilities(self:Hierarchy, x:Tensor, level:int # 0 for the filters
 @patch
 def pooled(self:Hierarchy, x:Tensor, level:int)->Tensor: # (N,K)
     "log p(x) + log of the expected number of cells that show k, in nats."
+    if level == len(self.layers): return self.log_joint(x)
     *_, post, _, log_p = self._passes(x)
-    if level < len(self.layers):
-        n = post[level].sum((2,3))
-        return n.clamp(min=torch.finfo(n.dtype).tiny).log() + log_p.to(n)[:,None]
-    joint = self.up(*self.rows(x))[0][-1] + self.log_weights[:,None,None]
-    one = joint - joint.logsumexp(1, keepdim=True)
-    return one.flatten(2).logsumexp(2) + log_p.to(one)[:,None]
+    n = post[level].sum((2,3))
+    return n.clamp(min=torch.finfo(n.dtype).tiny).log() + log_p.to(n)[:,None]
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #87cde471
 @patch

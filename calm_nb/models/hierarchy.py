@@ -117,15 +117,19 @@ def to(self:Hierarchy, kind:torch.dtype|torch.device|str # precision or device
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #18dbcf9a
 @patch
-def settings(self:Hierarchy)->dict:
+def settings(self:CellMixture)->dict:
     "What does not change while learning, as JSON can hold it."
-    f, v = self.filters, self.lower.learn_variance
-    return dict(filters=list(f.shape), tile=self.tile, frozen=self.frozen,
-                dtype=str(f.dtype),
-                variance='learned' if v else float(self.lower.variance),
-                cells=[list(p.cell) for p in self.layers],
-                sizes=[list(p.log_parts.shape[2:]) for p in self.layers],
-                clutter=[p.clutter for p in self.layers])
+    v = 'learned' if self.learn_variance else float(self.variance)
+    return dict(filters=list(self.filters.shape), variance=v)
+
+@patch
+def settings(self:Hierarchy)->dict:
+    "What does not change while learning, that of the lower level first."
+    own = getattr(self.lower, 'settings', dict)()
+    return own | dict(tile=self.tile, frozen=self.frozen, dtype=str(self.dtype),
+                      cells=[list(p.cell) for p in self.layers],
+                      sizes=[list(p.log_parts.shape[2:]) for p in self.layers],
+                      clutter=[p.clutter for p in self.layers])
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #7b1d8e13
 @patch
@@ -172,6 +176,19 @@ def log_likelihood(self:Hierarchy, x:Tensor # images, (N,C,H,W)
     def one(c):
         m, c = self.precise(c)
         return m.bayes(m.up(*m.rows(c))[0][-1])[1]
+    return torch.cat([one(c) for c in self.chunks(x)])
+
+# %% ../../nbs/4_beyond/06_hierarchy.ipynb #1aa25930
+@patch
+def log_joint(self:Hierarchy, x:Tensor # images, (N,C,H,W)
+             )->Tensor: # (N,J)
+    "log p(x) + log of the expected number of top cells that show j, in nats."
+    def one(c):
+        m, c = self.precise(c)
+        l = m.up(*m.rows(c))[0][-1]
+        joint = l + m.log_weights[:,None,None]
+        share = joint - joint.logsumexp(1, keepdim=True)
+        return share.flatten(2).logsumexp(2) + m.bayes(l)[1].to(l)[:,None]
     return torch.cat([one(c) for c in self.chunks(x)])
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #65d964e1
