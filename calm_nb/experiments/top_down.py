@@ -12,9 +12,10 @@ import torch
 
 from ..models.evaluation import (chosen_reg, described, fitted, labelled,
                                        result_maker)
+from ..models.field import cut
 from ..models.gaussian import gaussian_start
 from ..models.stationary import stationary_start
-from ..models.tiles import hierarchical_start, tiles
+from ..models.tiles import hierarchical_start
 from ..reports import pack
 
 # %% ../../nbs/5_second_system/16_top_down.ipynb #61cd0729
@@ -33,18 +34,17 @@ def _row(m, record:dict, d, levels:int, **k)->dict:
 
 def _both_ways(c:dict, d, lower, M:int)->tuple: # two models and their records
     "Learned layer by layer for as long as the other is learned as a whole."
-    h = replace(hierarchical_start(d.x, lower, M, c['tile'], seed=c['seed']),
-                learn_lower=False)
-    greedy, _ = fitted(h, d.x, c['epochs'], 0.)
+    h = hierarchical_start(d.x, lower, M, c['tile'], seed=c['seed'])
+    greedy, _ = fitted(replace(h, frozen=1), d.x, c['epochs'], 0.)
     return (fitted(greedy, d.x, c['epochs'], 0.),
-            fitted(replace(greedy, learn_lower=True), d.x, c['epochs'], 0.))
+            fitted(replace(greedy, frozen=0), d.x, c['epochs'], 0.))
 
 # %% ../../nbs/5_second_system/16_top_down.ipynb #1439a8c7
 def run_topdown(config:dict, progress:bool=False)->dict:
-    "A hierarchical mixture learned layer by layer, and as a whole from there."
+    "A hierarchy over tiles learned layer by layer, and as a whole from there."
     c, d, rows, samples = config, labelled(config), [], {}
     levels = 256 if c['dataset'] == 'mnist' else 17
-    t = tiles(d.x, c['tile']).flatten(0,1)
+    t = cut(d.x, 2*(c['tile'],))
     reg, tried = chosen_reg(t[:40_000], c['lower'], c['reg_covar'], 5, c['seed'])
     starts = {'stationary': stationary_start(t, c['lower'], seed=c['seed']),
               'full': gaussian_start(t, c['lower'], seed=c['seed'], reg_covar=reg)}
@@ -55,7 +55,7 @@ def run_topdown(config:dict, progress:bool=False)->dict:
             for how, (m, r) in zip(('layer by layer', 'together'), pair):
                 rows.append(_row(m, r, d, levels, lower=name, upper=M, learned=how))
         draw = torch.Generator().manual_seed(1)
-        samples[name] = pack(m.sample(20, d.x.shape[3]//c['tile'], draw)[0])
+        samples[name] = pack(m.sample(20, d.x.shape[1:], draw)[0])
     return dict(config=c, rows=rows, samples=samples, reg_covar=reg,
                 tried={str(k): v for k, v in tried.items()})
 

@@ -81,8 +81,8 @@ def located(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 
 # %% ../../nbs/4_beyond/04_cells.ipynb #efdba9d3
 @patch
-def log_density(self:CellMixture, f:Tensor, # prepared cells, (M,D)
-                seen:Tensor|None=None)->Tensor: # (M,K)
+def evidence(self:CellMixture, f:Tensor, # prepared cells, (M,D)
+             seen:Tensor|None=None)->Tensor: # (M,K)
     "log e_ck in nats (eq. 4.4.1)."
     return normalise_(self.located(f, seen), (2,))[1]
 

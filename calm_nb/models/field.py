@@ -46,6 +46,7 @@ class Parts:
     log_background:Tensor # log theta_0k, (K,)
     cell:tuple[int,int] # h and w, cells of the map that share one part
     clutter:float = 0. # epsilon, chance that a covered cell shows theta_0
+    pseudo_count:float = 0. # added to every count of theta
 
     @property
     def places(self)->tuple[int,int]:
@@ -138,5 +139,6 @@ def _scatter(self:Parts, e:Tensor, at:Tensor,
 def m_step(self:Parts, parts:Tensor, background:Tensor # expected counts
           )->Parts:
     "theta and theta_0 from their counts."
+    parts = parts + self.pseudo_count
     return replace(self, log_parts=log_shares(parts, 1, self.log_parts),
                    log_background=log_shares(background, 0, self.log_background))

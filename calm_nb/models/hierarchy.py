@@ -59,8 +59,8 @@ def up(self:Hierarchy, f:Tensor, # prepared cells
        seen:Tensor|None=None, # 1 where a pixel is seen, as prepared cells
       )->tuple[list,list]: # log evidence of all levels; what `down` needs
     "The upward pass (eq. 4.4.1, 4.5.2)."
-    e = self.lower.log_density(f, *(() if seen is None else (seen,)))
-    maps, notes = [join(e[...,None,None], grid)], []
+    e = self.lower.evidence(f, seen)[...,None,None]
+    maps, notes = [join(e, grid)], []
     for p in self.layers:
         l, note = p.up(maps[-1])
         maps.append(l); notes.append(note)
