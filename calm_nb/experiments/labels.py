@@ -32,7 +32,8 @@ class Plan:
     K:int = 64
     side:int = 20 # L
     padding:int = 2
-    sizes:tuple = ((100, 5), (300, 5), (1000, 5), (3000, 3)) # labels, draws
+    sizes:tuple = ((100, 5), (300, 5), (1000, 5), # labels, draws
+                   (3000, 3), (10000, 3))
     fold:int = 10000 # images from the start of one draw to the next
     n_learn:int = 5000 # first training images, without labels, for EM
     epochs:int = 15 # of EM
