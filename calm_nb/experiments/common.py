@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['worst_change', 'row', 'judge', 'folds', 'part_of', 'judge_folds', 'gain', 'sphered', 'sphered_crops', 'random_layer',
-           'em_layer', 'level', 'clock', 'Parts']
+           'em_layer', 'level', 'clock', 'time_unit', 'reached', 'times_faster', 'Parts']
 
 # %% ../../nbs/3_experiments/01_common.ipynb #5ba20e3d
 import json, time, warnings
@@ -135,6 +135,24 @@ def clock()->Iterator: # of what gives the seconds so far
         return dict(zip(('seconds', 'processor'), passed))
     try: yield spent
     finally: end.extend(now())
+
+# %% ../../nbs/3_experiments/01_common.ipynb #6c2f9a11
+def time_unit(file:dict # of timed fits
+             )->str:
+    "The clock's seconds on an idle machine, else those of the processor."
+    return 'seconds' if file['machine']['idle'] else 'processor'
+
+def reached(case:dict, # timed fits of a problem
+            algorithm:str='auto')->list:
+    "Time and passes to the program's likelihood, of all starts that reach it."
+    found = (f['reached']['program'] for f in case['fits']
+             if f['algorithm'] == algorithm)
+    return [h for h in found if h]
+
+def times_faster(case:dict, unit:str, # see `time_unit`
+                )->list:
+    "How many times sooner than the program each start is at its likelihood."
+    return [case['program'][unit]/h[unit] for h in reached(case)]
 
 # %% ../../nbs/3_experiments/01_common.ipynb #b6e0c4f8
 class Parts:
