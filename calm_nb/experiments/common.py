@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['worst_change', 'row', 'judge', 'folds', 'part_of', 'judge_folds', 'gain', 'sphered', 'sphered_crops', 'random_layer',
-           'em_layer', 'level', 'clock', 'time_unit', 'reached', 'times_faster', 'Parts']
+           'em_layer', 'level', 'clock', 'time_unit', 'starts_of', 'reached', 'times_faster', 'Parts']
 
 # %% ../../nbs/3_experiments/01_common.ipynb #5ba20e3d
 import json, time, warnings
@@ -142,12 +142,16 @@ def time_unit(file:dict # of timed fits
     "The clock's seconds on an idle machine, else those of the processor."
     return 'seconds' if file['machine']['idle'] else 'processor'
 
-def reached(case:dict, # timed fits of a problem
-            algorithm:str='auto')->list:
+def starts_of(case:dict, # timed fits of a problem
+              algorithm:str='auto', init:str='patches')->list:
+    "The fits by an algorithm from a kind of start."
+    return [f for f in case['fits']
+            if (f['algorithm'], f.get('init', 'patches')) == (algorithm, init)]
+
+def reached(case:dict, algorithm:str='auto', init:str='patches')->list:
     "Time and passes to the program's likelihood, of all starts that reach it."
-    found = (f['reached']['program'] for f in case['fits']
-             if f['algorithm'] == algorithm)
-    return [h for h in found if h]
+    return [h for f in starts_of(case, algorithm, init)
+            if (h := f['reached']['program'])]
 
 def times_faster(case:dict, unit:str, # see `time_unit`
                 )->list:
