@@ -144,7 +144,7 @@ class Parts:
             t, part = Timer(), make(*args)
             self.done[key] = part | dict(part_seconds=t())
             save_result(self.path, dict(settings=self.settings, done=self.done))
-        return self.done[key]
+        return {k: v for k, v in self.done[key].items() if k != 'part_seconds'}
 
     def finish(self)->float: # seconds of all parts
         "Remove the file once the whole result is there."

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..models.evaluation import (bayes_accuracy, described, fitted, labelled,
                                        patches_of, result_maker)
-from ..models.spectra import filter_pictures
 from ..models.stationary import StationaryMixture, stationary_start
 from ..reports import Timer
 

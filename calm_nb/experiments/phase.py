@@ -30,7 +30,7 @@ def patch_start(x:Tensor, # images, (N,C,H,W)
                 n_components:int, side:int, seed:int)->PatchMixture:
     """CALM's mixture started from random pieces of images, variance and weights
     unknown."""
-    g, C = torch.Generator().manual_seed(seed), x.shape[1]
+    g = torch.Generator().manual_seed(seed)
     i = torch.randint(len(x), (n_components,), generator=g)
     a = torch.randint(x.shape[2]-side+1, (n_components, 2), generator=g)
     f = torch.stack([x[n, :, r:r+side, s:s+side]

@@ -9,7 +9,6 @@ __all__ = ['MNIST', 'DIGITS', 'RESULTS', 'run_mnist']
 import math
 
 import torch
-from torch import Tensor
 
 from ..models.evaluation import (bandwidth, chosen_reg, described, fitted,
                                        labelled, result_maker)

@@ -135,9 +135,8 @@ def result_maker(run:Callable, # of a config
         seeds, said = [_seed(c) + i for i in range(min(n, repeats))], _data_of(c)
         parts = Parts(out/f'{run.__name__}.parts', dict(config=c, data=said))
         runs = [parts(str(s), run, _seeded(c, s)) for s in seeds]
-        first = {k: v for k, v in runs[0].items() if k != 'part_seconds'}
-        return first | dict(seed=seeds, data=said, repeats=[*map(_numbers, runs)],
-                            parts_seconds=parts.finish())
+        return runs[0] | dict(seed=seeds, data=said, repeats=[*map(_numbers, runs)],
+                              parts_seconds=parts.finish())
     return lambda out, data, tiny: make(out, data, tiny)
 
 # %% ../../nbs/5_second_system/08_evaluation.ipynb #7772bcb5
