@@ -49,7 +49,7 @@ class CALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         window:int|None=None, # side of windows with a patch each; None: whole image
         init:str|np.ndarray|Tensor='patches', # 'patches', 'random', or (K,C,L,L)
         n_init:int=1, # starts; the likeliest result is kept
-        algorithm:str='auto', # or 'batch' (Algorithm 1), or another of `EPOCHS`
+        algorithm:str='auto', # 'batch', 'incremental', 'growing', 'coarse_to_fine'
         max_iter:int=50, # epochs at most
         tol:float=1e-3, # converged when an epoch gains fewer nats per image
         batch_size:int|str='auto', # images read at a time

@@ -9,23 +9,18 @@ __all__ = ['machine_memory', 'fit_memory', 'check_memory', 'memory_errors', 'giv
 import ctypes, math, os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
+
+from .files import main_memory
 
 # %% ../nbs/2_library/24_memory.ipynb #b79884ae
 def machine_memory(device:torch.device # where the work is done
                   )->int|None: # bytes; None if the system does not say
-    "Memory of a device; of a container, if it may use less than the machine has."
+    "Memory of a device; without one, of the machine or its container."
     if device.type == 'cuda':
         return torch.cuda.get_device_properties(device).total_memory
-    limits = []
-    if hasattr(os, 'sysconf'):    # not on Windows
-        limits += [os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')]
-    for f in ('memory.max', 'memory/memory.limit_in_bytes'):
-        try: limits += [int(Path('/sys/fs/cgroup', f).read_text())]
-        except (OSError, ValueError): pass    # no container, or no limit
-    return min((n for n in limits if n > 0), default=None)
+    return main_memory()
 
 # %% ../nbs/2_library/24_memory.ipynb #719aaffd
 def fit_memory(images:tuple[int,int,int,int], # of a batch, (N,C,H,W)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cpu_name', 'multiplies_bfloat16', 'commit_of', 'provenance', 'describe_data', 'Timer', 'PeakMemory', 'save_result',
-           'load_result', 'pack', 'unpack', 'table', 'made', 'experiments', 'command_of', 'make_result', 'main',
-           'results_table']
+           'load_result', 'Parts', 'pack', 'unpack', 'table', 'made', 'experiments', 'command_of', 'make_result',
+           'main', 'results_table']
 
 # %% ../nbs/2_library/12_reports.ipynb #3537d60e
 import argparse, base64, importlib, json, os, pkgutil, platform
@@ -127,6 +127,29 @@ def load_result(path:str|Path)->dict:
     if path.exists(): return json.loads(path.read_text(encoding='utf-8'))
     raise FileNotFoundError(f'result: expected {path}, which does not exist; '
                             'make the run that writes it')
+
+# %% ../nbs/2_library/12_reports.ipynb #b6e0c4f8
+class Parts:
+    "Results of the parts of a run, kept in a file as they are made."
+    def __init__(self, path:str|Path, # file to keep them in
+                 settings:dict): # of the run; parts of another are not used
+        self.path, self.done = Path(path), {}
+        self.settings = json.loads(json.dumps(settings))
+        held = load_result(self.path) if self.path.exists() else {}
+        if held.get('settings') == self.settings: self.done = held['done']
+
+    def __call__(self, key:str, make:Callable, *args)->dict:
+        "The part of this name, made by `make(*args)` unless it is there."
+        if key not in self.done:
+            t, part = Timer(), make(*args)
+            self.done[key] = part | dict(part_seconds=t())
+            save_result(self.path, dict(settings=self.settings, done=self.done))
+        return {k: v for k, v in self.done[key].items() if k != 'part_seconds'}
+
+    def finish(self)->float: # seconds of all parts
+        "Remove the file once the whole result is there."
+        self.path.unlink(missing_ok=True)
+        return sum(p['part_seconds'] for p in self.done.values())
 
 # %% ../nbs/2_library/12_reports.ipynb #d6cf53c7
 def pack(x:Tensor # of any shape

@@ -1,10 +1,11 @@
 """Check what pages say and how they look.
 
-`check_site.py --built` calls `check_built`, which visits the built site in headless Chromium.
-`python tools/check_pages.py` reads the notebooks' prose. It lists every number beside the name of
-a result, such as accuracy, nats or seconds, that no cell computes, and then exits with status 1.
-Quotations, code, equations and citations may hold such numbers. Others are allowed by a comment in
-a markdown cell of the same notebook that gives each number as it is written, and its source:
+`check_site.py --built` calls `check_built`, which visits the built site in headless
+Chromium. `python tools/check_pages.py` reads the notebooks' prose. It lists every
+number beside the name of a result, such as accuracy, nats or seconds, that no cell
+computes, and then exits with status 1. Quotations, code, equations and citations may
+hold such numbers. Others are allowed by a comment in a markdown cell of the same
+notebook that gives each number as it is written, and its source:
 `<!-- numbers: 94.82, 96.06 (Table 1 of the paper) -->`.
 """
 import importlib
@@ -17,69 +18,119 @@ from execnb.nbio import read_nb
 from fastcore.script import call_parse
 from nbdev.config import get_config
 
-HEAVIEST = 1.5e6    # bytes of a page and all it loads, compressed as GitHub Pages sends them
+# bytes of a page and all it loads, compressed as GitHub Pages sends them
+HEAVIEST = 1.5e6
 LANDING = 7e5
 WIDTHS = 1400, 420
 
-WORDS = 'two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|forty|fifty|hundred|thousand'
-RESULT = re.compile(r'\b(accura\w+|nats?|bits?|likelihood|seconds?|minutes?|hours?|ms|[KMG]i?B|memory|speed\w*|faster|slower|quicker|'
-                    r'errors?|deviations?|points?|per cent|correct|right|wrong|gains?|losses|FLOPS?|TFLOP|images per second)\b|%', re.I)
-NUMBER = re.compile(rf'(?<![\w./-])(\d+(?:,\d{{3}})*\.\d+(?![\w.]|-bit)|\d+(?:\.\d+)?(?:\s?%| per cent| points?\b)|'
-                    rf'(?:\d+(?:\.\d+)?|{WORDS})(?:\stimes|-?fold)\b)', re.I)
+WORDS = ('two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|'
+         'forty|fifty|hundred|thousand')
+RESULT = re.compile(
+    r'\b(accura\w+|nats?|bits?|likelihood|seconds?|minutes?|hours?|ms|[KMG]i?B|memory|'
+    r'speed\w*|faster|slower|quicker|errors?|deviations?|points?|per cent|correct|'
+    r'right|wrong|gains?|losses|FLOPS?|TFLOP|images per second)\b|%', re.I)
+NUMBER = re.compile(
+    r'(?<![\w./-])(\d+(?:,\d{3})*\.\d+(?![\w.]|-bit)|'
+    r'\d+(?:\.\d+)?(?:\s?%| per cent| points?\b)|'
+    rf'(?:\d+(?:\.\d+)?|{WORDS})(?:\stimes|-?fold)\b)', re.I)
 GIVEN = re.compile(r'<!--\s*numbers:(.*?)-->', re.S)
-NOT_SAID = re.compile(r'<!--.*?-->|```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|^\s*>.*?$|"[^"\n]*"|“[^”]*”|\[[^\]]*@[^\]]*\]|\]\([^)]*\)|'
-                      r'\b(?:eqs?\.|equations?|sections?|sec\.|figures?|tables?|chapters?|version|Python|torch|PyTorch|CUDA|Quarto|nbdev)\s+\(?[\d.]+', re.S | re.M | re.I)
+NOT_SAID = re.compile(
+    r'<!--.*?-->|```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|^\s*>.*?$|"[^"\n]*"|'
+    r'“[^”]*”|\[[^\]]*@[^\]]*\]|\]\([^)]*\)|'
+    r'\b(?:eqs?\.|equations?|sections?|sec\.|figures?|tables?|chapters?|version|'
+    r'Python|torch|PyTorch|CUDA|Quarto|nbdev)\s+\(?[\d.]+', re.S | re.M | re.I)
+SENTENCES = re.compile(r'(?<=[.!?;])\s+(?=[A-Z*])|\n\s*\n|\n(?=[-*|#])')
 
 LOOK = r"""() => {
-  const wrong = [], main = document.querySelector('main'), short = e => (e.textContent || '').trim().replace(/\s+/g, ' ').slice(0, 60);
+  const wrong = [], main = document.querySelector('main'), add = t => wrong.push(t);
+  const short = e => (e.textContent || '').trim().replace(/\s+/g, ' ').slice(0, 60);
   const all = q => [...main.querySelectorAll(q)];
-  for (const m of all('.math')) if (!m.querySelector('.katex')) wrong.push('an equation is not rendered: ' + short(m));
-  for (const m of all('.katex-error, mjx-merror')) wrong.push('an equation is wrong: ' + short(m));
+  const file = i => i.src.split('/').pop();
+  for (const m of all('.math'))
+    if (!m.querySelector('.katex')) add('an equation is not rendered: ' + short(m));
+  for (const m of all('.katex-error, mjx-merror'))
+    add('an equation is wrong: ' + short(m));
   const walker = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
   for (let n; n = walker.nextNode();) {
     const p = n.parentElement;
     if (p.closest('pre, code, script, style, .math, .katex, noscript')) continue;
     const m = n.textContent.match(/\]\(|\*\*|```|:::|\{#|\?@|\$\$|\\\(|\\tag\{/);
-    if (m) wrong.push('raw markdown: ' + n.textContent.trim().slice(0, 80));
+    if (m) add('raw markdown: ' + n.textContent.trim().slice(0, 80));
   }
-  for (const c of all('pre code')) if (/\]\(https?:/.test(c.textContent)) wrong.push('raw markdown in code: ' + (c.textContent.match(/.{0,30}\]\(https?:.{0,20}/) || [''])[0]);
+  const found = (t, what, around) => {
+    if (what.test(t)) return (t.match(around) || [''])[0];
+  };
+  const report = (said, text) => { if (text !== undefined) add(said + text); };
+  for (const c of all('pre code')) report('raw markdown in code: ',
+    found(c.textContent, /\]\(https?:/, /.{0,30}\]\(https?:.{0,20}/));
   for (const o of all('pre, .cell-output')) {
     const t = o.textContent;
-    if (/<__main__|\b__main__\./.test(t)) wrong.push('a name of __main__: ' + (t.match(/.{0,30}__main__.{0,30}/) || [''])[0]);
-    if (/\bat 0x[0-9a-f]{6,}/.test(t)) wrong.push('a memory address: ' + (t.match(/.{0,30}at 0x.{0,10}/) || [''])[0]);
-    if (/<factory>/.test(t)) wrong.push('<factory> in a signature: ' + (t.match(/.{0,30}<factory>/) || [''])[0]);
+    report('a name of __main__: ',
+      found(t, /<__main__|\b__main__\./, /.{0,30}__main__.{0,30}/));
+    report('a memory address: ',
+      found(t, /\bat 0x[0-9a-f]{6,}/, /.{0,30}at 0x.{0,10}/));
+    report('<factory> in a signature: ', found(t, /<factory>/, /.{0,30}<factory>/));
   }
-  for (const o of all('.cell-output')) if (/Warning: |^Traceback /m.test(o.textContent)) wrong.push('a warning in an output: ' + short(o));
-  for (const o of all('.cell-output-stderr')) wrong.push('an output on stderr: ' + short(o));
+  for (const o of all('.cell-output')) if (/Warning: |^Traceback /m.test(o.textContent))
+    add('a warning in an output: ' + short(o));
+  for (const o of all('.cell-output-stderr')) add('an output on stderr: ' + short(o));
+  const captioned = f => /^Figure\s\S*\d/.test(
+    f.querySelector(':scope > figcaption')?.textContent.trim() ?? '');
   for (const i of all('img')) {
-    if ((i.getAttribute('alt') || '').trim().split(/\s+/).length < 4) wrong.push('a picture without alternative text: ' + i.src.split('/').pop());
-    const floats = all('figure').filter(f => f.contains(i));    // a part of a figure is numbered with the whole
-    if (!floats.some(f => /^Figure\s\S*\d/.test(f.querySelector(':scope > figcaption')?.textContent.trim() ?? ''))) wrong.push('a picture without number and caption: ' + i.src.split('/').pop());
-    if (!i.naturalWidth && i.loading !== 'lazy') wrong.push('a picture that does not load: ' + i.src.split('/').pop());
+    if ((i.getAttribute('alt') || '').trim().split(/\s+/).length < 4)
+      add('a picture without alternative text: ' + file(i));
+    // a part of a figure is numbered with the whole
+    if (!all('figure').filter(f => f.contains(i)).some(captioned))
+      add('a picture without number and caption: ' + file(i));
+    if (!i.naturalWidth && i.loading !== 'lazy')
+      add('a picture that does not load: ' + file(i));
   }
   for (const t of all('table')) {
     if (t.closest('.katex, .callout-header') || t.querySelector('table')) continue;
-    const cap = t.querySelector('caption') || t.closest('figure, .quarto-float')?.querySelector('figcaption');
-    if (!cap || !/^Table\s\S*\d/.test(cap.textContent.trim())) wrong.push('a table without number and caption: ' + short(t));
+    const cap = t.querySelector('caption')
+      || t.closest('figure, .quarto-float')?.querySelector('figcaption');
+    if (!cap || !/^Table\s\S*\d/.test(cap.textContent.trim()))
+      add('a table without number and caption: ' + short(t));
   }
-  for (const a of document.querySelectorAll('a.quarto-xref, a.citation')) if (!a.getAttribute('href')) wrong.push('a reference to nothing: ' + short(a));
+  for (const a of document.querySelectorAll('a.quarto-xref, a.citation'))
+    if (!a.getAttribute('href')) add('a reference to nothing: ' + short(a));
   return wrong;
 }"""
-FACTS = """() => ({ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
+FACTS = """() => ({
+  ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
   links: [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href')),
   title: document.title, next: !!document.querySelector('.nav-page-next a')})"""
+SIDEWAYS = 'document.documentElement.scrollWidth > innerWidth'
 WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-  [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 3).map(e => e.tagName.toLowerCase() + '.' + (e.className.baseVal ?? e.className))"""
-DIM = """() => {    // text whose contrast with what is behind it is below three to one
-  const rgb = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number), light = v => v.slice(0, 3).map(x => (x /= 255) <= .04045 ? x/12.92 : ((x + .055)/1.055)**2.4);
-  const luminance = v => { const [r, g, b] = light(v); return .2126*r + .7152*g + .0722*b; };
-  const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > .5) return c; } return [255, 255, 255]; };
-  return [...document.querySelectorAll('main :is(p, a, code, pre, td, th, figcaption, summary, .btn)')].filter(e => e.offsetHeight && e.textContent.trim()).filter(e => {
-    const [a, b] = [luminance(rgb(getComputedStyle(e).color)), luminance(behind(e))].sort((x, y) => y - x);
+  [...document.querySelectorAll('main *')]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 3)
+    .map(e => e.tagName.toLowerCase() + '.' + (e.className.baseVal ?? e.className))"""
+DIM = r"""() => {    // text whose contrast with what is behind it is below three to one
+  const rgb = c => (c.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const light = v => v.slice(0, 3).map(
+    x => (x /= 255) <= .04045 ? x/12.92 : ((x + .055)/1.055)**2.4);
+  const luminance = v => {
+    const [r, g, b] = light(v);
+    return .2126*r + .7152*g + .0722*b;
+  };
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgb(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > .5) return c;
+    }
+    return [255, 255, 255];
+  };
+  const text = 'main :is(p, a, code, pre, td, th, figcaption, summary, .btn)';
+  const seen = e => e.offsetHeight && e.textContent.trim();
+  return [...document.querySelectorAll(text)].filter(seen).filter(e => {
+    const both = [luminance(rgb(getComputedStyle(e).color)), luminance(behind(e))];
+    const [a, b] = both.sort((x, y) => y - x);
     return (a + .05)/(b + .05) < 3;
-  }).slice(0, 3).map(e => e.tagName.toLowerCase() + ' ' + e.textContent.trim().slice(0, 40));
+  }).slice(0, 3).map(
+    e => e.tagName.toLowerCase() + ' ' + e.textContent.trim().slice(0, 40));
 }"""
-FIRST = "() => [...document.querySelectorAll('main h1, main p')].some(e => e.offsetHeight && e.innerText.trim().length > 60)"
+FIRST = """() => [...document.querySelectorAll('main h1, main p')].some(
+  e => e.offsetHeight && e.innerText.trim().length > 60)"""
 
 
 def stray_numbers(nb):
@@ -88,7 +139,7 @@ def stray_numbers(nb):
     given = ' '.join(g for t in texts for g in GIVEN.findall(t))
     for text in texts:
         text = NOT_SAID.sub(' ', text)
-        for sentence in re.split(r'(?<=[.!?;])\s+(?=[A-Z*])|\n\s*\n|\n(?=[-*|#])', text):
+        for sentence in SENTENCES.split(text):
             if not RESULT.search(sentence): continue
             for m in NUMBER.finditer(sentence):
                 allowed = re.search(rf'(?<![\w.]){re.escape(m[1])}(?![\w.]*\d)', given)
@@ -105,7 +156,9 @@ def main():
         for number, sentence in stray_numbers(read_nb(p)):
             at, n = max(0, sentence.find(number) - 60), n + 1
             print(f'{name}: {number}: ...{sentence[at:at + 130]}')
-    if n: print(f'{n} numbers in prose beside a result that no cell computes'); sys.exit(1)
+    if not n: return
+    print(f'{n} numbers in prose beside a result that no cell computes')
+    sys.exit(1)
 
 
 def look(browser, root, page):
@@ -118,11 +171,16 @@ def look(browser, root, page):
         for width in WIDTHS:
             p.set_viewport_size(dict(width=width, height=900))
             p.wait_for_timeout(100)
-            if p.evaluate('document.documentElement.scrollWidth > innerWidth'): wrong.append(f'scrolls sideways at {width} pixels: {", ".join(p.evaluate(WIDE))}')
+            if not p.evaluate(SIDEWAYS): continue
+            wide = ', '.join(p.evaluate(WIDE))
+            wrong.append(f'scrolls sideways at {width} pixels: {wide}')
         wrong += [f'the console says: {t[:120]}' for t in visit.said]
-        wrong += [f'asks another host: {u[:80]}' for u in visit.asked if not u.startswith((root, 'data:', 'blob:'))]
+        wrong += [f'asks another host: {u[:80]}' for u in visit.asked
+                  if not u.startswith((root, 'data:', 'blob:'))]
         wrong += [f'does not get {u.removeprefix(root)}' for u in visit.failed]
-        if weight > most: wrong.append(f'weighs {weight/1e3:.0f} kB, expected at most {most/1e3:.0f}')
+        if weight > most:
+            wrong.append(f'weighs {weight/1e3:.0f} kB, expected at most '
+                         f'{most/1e3:.0f}')
         p.evaluate("document.querySelector('.quarto-color-scheme-toggle')?.click()")
         p.wait_for_timeout(300)
         wrong += [f'cannot be read on dark: {t}' for t in p.evaluate(DIM)]
@@ -137,19 +195,24 @@ def broken(page, facts, files, root):
         full = urljoin(f'{root}/{page}', url)
         if not full.startswith(root):
             u = urlparse(full)
-            if u.scheme not in ('https', 'mailto', 'javascript') or u.scheme == 'https' and '.' not in u.netloc: yield f'{url}: expected https and a host'
+            known = u.scheme in ('https', 'mailto', 'javascript')
+            if not known or u.scheme == 'https' and '.' not in u.netloc:
+                yield f'{url}: expected https and a host'
             continue
         path, _, anchor = unquote(full.removeprefix(root).lstrip('/')).partition('#')
         path = path.partition('?')[0] or 'index.html'
         if path not in files: yield f'{url}: there is no such page'
-        elif anchor and path in facts and anchor not in facts[path]['ids']: yield f'{url}: there is no such heading'
+        elif anchor and path in facts and anchor not in facts[path]['ids']:
+            yield f'{url}: there is no such heading'
 
 
 def is_public(module, name):
-    "Whether a name, seen from its module, is offered: `#| exporti` makes names for the package alone."
+    "Whether a name of a module is offered: `#| exporti` is for the package alone."
     head = name.partition('.')[0]
-    patched = getattr(getattr(module, head, None), '__module__', module.__name__) != module.__name__    # into a class of another module
-    return not any(p.startswith('_') for p in name.split('.')) and (head in module.__all__ or patched)
+    home = getattr(getattr(module, head, None), '__module__', module.__name__)
+    patched = home != module.__name__    # into a class of another module
+    hidden = any(p.startswith('_') for p in name.split('.'))
+    return not hidden and (head in module.__all__ or patched)
 
 
 def entries(lib, facts):
@@ -159,7 +222,8 @@ def entries(lib, facts):
         for name, (link, _) in names.items():
             if not is_public(m, name.removeprefix(f'{module}.')): continue
             page, _, anchor = link.partition('#')
-            if anchor not in facts.get(page, dict(ids=()))['ids']: yield f'{page}: {name.removeprefix(lib + ".")} has no entry'
+            if anchor not in facts.get(page, dict(ids=()))['ids']:
+                yield f'{page}: {name.removeprefix(lib + ".")} has no entry'
 
 
 def check_built(docs:Path, base:str, lib:str, host:str)->list:
@@ -167,15 +231,21 @@ def check_built(docs:Path, base:str, lib:str, host:str)->list:
     from browser import chromium, served
     docs = Path(docs)
     files = {str(p.relative_to(docs)) for p in docs.rglob('*') if p.is_file()}
-    pages = sorted(f for f in files if f.endswith('.html') and not f.startswith(('site_libs', 'widgets')))
-    if 'index.html' not in pages: return [f'{docs}: expected a built site, found none; run nbdev_docs']
+    pages = sorted(f for f in files if f.endswith('.html')
+                   and not f.startswith(('site_libs', 'widgets')))
+    if 'index.html' not in pages:
+        return [f'{docs}: expected a built site, found none; run nbdev_docs']
+    public = host.rstrip('/') + base
     wrong, facts = [], {}
     with served(docs, base) as root, chromium() as browser:
         for page in pages:
             bad, facts[page] = look(browser, root, page)
-            facts[page]['links'] = [l.replace(root, host.rstrip('/') + base) for l in facts[page]['links']]    # Quarto's script makes some of them absolute
+            # Quarto's script makes some links absolute
+            facts[page]['links'] = [l.replace(root, public)
+                                    for l in facts[page]['links']]
             wrong += [f'{page}: {b}' for b in dict.fromkeys(bad)]
-    for page in pages: wrong += [f'{page}: {b}' for b in broken(page, facts, files, host.rstrip('/') + base)]
+    for page in pages:
+        wrong += [f'{page}: {b}' for b in broken(page, facts, files, public)]
     last = [p for p in pages if not facts[p]['next']]
-    wrong += [f'{p}: no link to a next page' for p in last[:-1]] if len(last) > 1 else []
+    wrong += [f'{p}: no link to a next page' for p in last[:-1]]
     return wrong + list(entries(lib, facts))

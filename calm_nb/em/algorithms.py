@@ -121,5 +121,6 @@ coarse_to_fine_epoch.passes = lambda batches, epochs: (
     epochs and epochs + HALF_SIZE_EPOCHS)
 
 # %% ../../nbs/2_library/14_algorithms.ipynb #9960a4fd
-EPOCHS = dict(batch=batch_epoch, incremental=incremental_epoch, growing=growing_epoch,
-              coarse_to_fine=coarse_to_fine_epoch) # by name of the algorithm
+EPOCHS = dict(batch=batch_epoch, incremental=incremental_epoch,
+              growing=growing_epoch, # by name of the algorithm
+              coarse_to_fine=coarse_to_fine_epoch)

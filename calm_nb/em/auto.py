@@ -44,9 +44,10 @@ def shuffled(X:Images, order:Tensor # of the images, (N,)
     return Subset(X, order.tolist()) if isinstance(X, Dataset) else _Rows(X, order)
 
 # %% ../../nbs/2_library/15_auto.ipynb #ff69d161
-_ENOUGH, _WORTH = 250, 2e9 # images a filter; operations a batch
+_ENOUGH = dict(growing=250, coarse_to_fine=125) # images a filter
+_WORTH = 2e9 # operations a batch
 _FEWEST, _MOST = 32, 64 # batches
-_WIDE = 12 # pixels, side of filters that small images come first for
+_WIDE = 9 # pixels, least side of filters that are learned at half the size first
 
 @dataclass(frozen=True)
 class Choice:
@@ -64,7 +65,7 @@ def choose_algorithm(X:Images, # any source
                      batch_size:int|None=None, # images a batch; None: chosen
                      coarse:int=0, # side of filters that may begin at half the size
                     )->Choice:
-    "Small images first or growing sets where they are fast and safe, else batch EM."
+    "Small images first, growing sets or batch EM: the fastest that is safe."
     batch = lambda why: Choice('batch', why)
     if world_size > 1: return batch('several processes')
     n = len(X) if random_access(X) else 0
@@ -73,9 +74,9 @@ def choose_algorithm(X:Images, # any source
     size = max(-(-n//_MOST), math.ceil(_WORTH/operations))
     size = batch_size or min(size, images_at_a_time(X, most=2**26))
     if n < _FEWEST*size: return batch(f'{-(-n//size)} batches, too few')
-    if coarse >= _WIDE:
-        return Choice('coarse_to_fine', f'filters of {coarse} pixels a side', size)
     worth = n if w is None else (w.sum()**2/w.pow(2).sum()).item()
-    share = f'{worth/n_filters:.0f} images a filter'
-    if worth < _ENOUGH*n_filters: return batch(share)
-    return Choice('growing', share, size)
+    fast, share = 'growing', f'{worth/n_filters:.0f} images a filter'
+    if coarse >= _WIDE:
+        fast, share = 'coarse_to_fine', share + f', {coarse} pixels a side'
+    enough = worth >= _ENOUGH[fast]*n_filters
+    return Choice(fast, share, size) if enough else batch(share)

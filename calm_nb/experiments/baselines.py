@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .common import Parts, em_layer, random_layer
+from .common import em_layer, random_layer
 from ..features.pooling import accuracy, pooled_features, softmax_regression
 from ..images.datasets import Labelled, load_digits, load_mnist
 from ..images.patches import cut_patches
 from ..images.preprocess import scale_to_norm
 from ..models.mixture import PatchMixture
-from ..reports import Timer, describe_data
+from ..reports import Parts, Timer, describe_data
 
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #31219223
 @dataclass(frozen=True)

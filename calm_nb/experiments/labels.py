@@ -13,8 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .common import (Parts, em_layer, part_of, random_layer,
-                                        sphered)
+from .common import em_layer, part_of, random_layer, sphered
 from ..features.pooling import (SupervisedNet, accuracy, pooled_features,
                                       softmax_regression, supervised_accuracy,
                                       train_supervised)
@@ -22,7 +21,7 @@ from ..images.datasets import (Labelled, load_cifar10, load_digits,
                                      load_mnist, two_photographs)
 from ..images.preprocess import scale_to_norm
 from ..models.mixture import PatchMixture
-from ..reports import describe_data
+from ..reports import Parts, describe_data
 
 # %% ../../nbs/3_experiments/04_mnist_labels.ipynb #03cd6d9e
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Plan:
     K:int = 64
     side:int = 20 # L
     padding:int = 2
-    sizes:tuple = ((100, 5), (300, 5), (1000, 5), (3000, 3)) # labels, draws
+    sizes:tuple = ((100, 5), (300, 5), (1000, 5), # labels, draws
+                   (3000, 3), (10000, 3))
     fold:int = 10000 # images from the start of one draw to the next
     n_learn:int = 5000 # first training images, without labels, for EM
     epochs:int = 15 # of EM

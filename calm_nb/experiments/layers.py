@@ -13,7 +13,7 @@ import torch
 
 from ..features.classifiers import class_histogram, purity
 from ..images.datasets import Labelled
-from ..models.evaluation import fitted, labelled, result_maker
+from ..models.evaluation import fitted, labelled, purity_of_best, result_maker
 from ..models.gaussian import gaussian_start
 from ..models.stack import Stack, fit_stack
 from ..models.stationary import stationary_start
@@ -35,9 +35,10 @@ def layer_record(stack:Stack, depth:int, d:Labelled)->dict:
     h = class_histogram(p, d.y_test)
     used, q = (h.sum(1) > 0), (h/h.sum(1, keepdim=True).clamp(min=1)).double()
     entropy = -(torch.xlogy(q, q).sum(1)*h.sum(1)).sum()/h.sum()/math.log(2)
+    top = [c.topk(10).indices.tolist() for c in p.T]
     return dict(components=len(h), used=int(used.sum()), purity=purity(h),
-                class_entropy=entropy.item(), histogram=h.tolist(),
-                top=[c.topk(10).indices.tolist() for c in p.T])
+                class_entropy=entropy.item(), top=top, histogram=h.tolist(),
+                purity_of_best=purity_of_best(top, d.y_test))
 
 # %% ../../nbs/5_second_system/11_layers.ipynb #343e283d
 def _deeper(d, first, c:dict, progress:bool)->dict:

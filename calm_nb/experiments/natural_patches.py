@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ..models.evaluation import described, fitted, patches_of, result_maker
+from ..models.evaluation import (bandwidth, described, fitted, patches_of,
+                                       result_maker)
 from ..models.spectra import filter_pictures
 from ..models.stationary import stationary_start
 from ..pictures import mosaic, save_figures, show_curves, wall
@@ -31,7 +32,9 @@ def run_natural(config:dict, progress:bool=False)->dict:
                              config['seed'], dc=False)
     m, record = fitted(start, x, config['epochs'], 0., progress)
     samples = m.sample(20, torch.Generator().manual_seed(config['seed']))[0]
+    band = bandwidth(m.spectra, config['size'], dc=False)
     return dict(config=config, **record, **described(m, xt, n_dims=m.n_dims),
+                median_band=band.median().item(), narrowest=band.min().item(),
                 spectra=pack(m.spectra), log_weights=pack(m.log_weights),
                 samples=pack(samples))
 

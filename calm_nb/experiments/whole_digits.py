@@ -9,10 +9,9 @@ __all__ = ['MNIST', 'DIGITS', 'RESULTS', 'run_mnist']
 import math
 
 import torch
-from torch import Tensor
 
-from ..models.evaluation import (chosen_reg, described, fitted, labelled,
-                                       result_maker)
+from ..models.evaluation import (bandwidth, chosen_reg, described, fitted,
+                                       labelled, result_maker)
 from ..models.gaussian import gaussian_start
 from ..models.stationary import stationary_start
 from ..reports import pack
@@ -38,8 +37,10 @@ def run_mnist(config:dict, progress:bool=False)->dict:
     for K in c['components']:
         m, record = fitted(stationary_start(d.x, K, seed=c['seed']), d.x,
                            c['epochs'], 0., progress)
+        band = bandwidth(m.spectra, d.x.shape[3])
         rows[f'stationary {K}'] = _row(m, record, d, levels,
-                                       spectra=pack(m.spectra))
+            median_band=band.median().item(), narrowest=band.min().item(),
+            spectra=pack(m.spectra))
     reg, tried = chosen_reg(d.x[:20000], c['full'], c['reg_covar'],
                             c['full_epochs'], c['seed'])
     start = gaussian_start(d.x, c['full'], seed=c['seed'], reg_covar=reg)

@@ -213,7 +213,7 @@ def planted_shapes(L:int=7, # side of a patch
     return height*torch.cos(5*t)[:,None]
 
 # %% ../../nbs/2_library/08_images_by_name.ipynb #88b2454e
-import io, math, os, zipfile
+import io, math, zipfile
 from contextlib import redirect_stdout
 from inspect import isclass, signature
 from pathlib import Path
@@ -222,11 +222,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ..files import main_memory
 from .arrays import Images
 from .folders import ImageFiles, read_image
 
 # %% ../../nbs/2_library/08_images_by_name.ipynb #b5929ec2
-def _check_header(f:io.IOBase, size:int, memory:float=math.inf):
+def _check_header(f:io.IOBase, size:int, memory:int|None=None):
     "`ValueError` unless an array of numbers fills `size` bytes as its header says."
     version = np.lib.format.read_magic(f)
     if version not in ((1,0), (2,0)):
@@ -237,16 +238,11 @@ def _check_header(f:io.IOBase, size:int, memory:float=math.inf):
     need, there = math.prod(shape)*dtype.itemsize, size - f.tell()
     if min(shape, default=0) < 0 or need != there:
         raise ValueError(f'its header promises {need:,} bytes, but holds {there:,}')
-    if need > memory:
+    if memory is not None and need > memory:
         raise ValueError(f'it takes {need:,} bytes, and this machine has '
                          f'{memory:,}; save it as .npy, read from the disk')
 
 # %% ../../nbs/2_library/08_images_by_name.ipynb #4835e892
-def _memory()->float:
-    "Bytes of memory of this machine, infinity if it does not tell."
-    try: return os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')
-    except (AttributeError, ValueError, OSError): return math.inf
-
 def _read_npy(path:Path)->np.ndarray:
     with open(path, 'rb') as f: _check_header(f, path.stat().st_size)
     return np.load(path, mmap_mode='r', allow_pickle=False)
@@ -261,7 +257,7 @@ def _read_npz(path:Path)->np.ndarray:
             raise ValueError(f'expected an array called images or x, got '
                              f'{", ".join(names) or "nothing"}; rename it')
         info = z.getinfo(f'{chosen[0]}.npy')
-        with z.open(info) as f: _check_header(f, info.file_size, _memory())
+        with z.open(info) as f: _check_header(f, info.file_size, main_memory())
         with z.open(info) as f:
             return np.lib.format.read_array(f, allow_pickle=False)
 
