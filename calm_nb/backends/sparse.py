@@ -158,8 +158,11 @@ def rough_best(self:PatchMixture, x:Tensor # padded images, (N,C,H,W)
     b = self.bias((x.shape[2]-L+1)*(x.shape[3]-M+1))
     best = self._bfloat16_best(xr, fr, b)
     norm = lambda t: t.float().flatten(1).norm(dim=1).max()
-    e = norm(f-fr)*largest_norm(xr, (L,M)) + norm(f)*largest_norm(x-xr, (L,M))
-    return best, 1.01*(e + eps*(b.abs().max() + best.abs().amax((1,2))))
+    coarse, rest = (largest_norm(v, (L,M)) for v in (xr, x-xr))
+    most, bias = norm(f), b.abs().max()
+    e = norm(f-fr)*coarse + most*rest + eps*(bias + best.abs().amax((1,2)))
+    rounded = 2*(f[0].numel() + 64)*2**-24    # twice gamma_n of float32
+    return best, e + rounded*(most*(coarse + rest) + bias)
 
 # %% ../../nbs/2_library/19_dense_to_sparse.ipynb #a3fe6947
 @patch

@@ -109,7 +109,7 @@ def as_images(X:Numbers, # (N,C,H,W) or (N,H,W)
               size:tuple[int,int]|None=None, # H and W that they must have
               min_size:int=1, # smallest H and W allowed
              )->Tensor: # (N,C,H,W), float32 or float64
-    "Images as a float tensor; `ValueError` names what is wrong with them."
+    "Images as a float tensor, bytes over 255; `ValueError` names what is wrong."
     x = as_numbers(X)
     _check_axes(x)
     x = x[:,None] if x.ndim == 3 else x
