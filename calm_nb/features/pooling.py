@@ -22,13 +22,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..models.mixture import PatchMixture
+from ..models.mixture import PatchMixture, logsumexp
 
 # %% ../../nbs/1_paper/06_pooling.ipynb #dd2d65b9
 def pool(score:Tensor # (N,K,H',W') in nats
         )->Tensor: # (N,K)
     "Log-sum-exp over all locations; log p(x,k) up to a constant (eq. 1.6.1)."
-    return score.flatten(2).logsumexp(2)
+    return logsumexp(score, (2,3))
 
 # %% ../../nbs/1_paper/06_pooling.ipynb #02527163
 @torch.no_grad()

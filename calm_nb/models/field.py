@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .cells import log_shares
+from .mixture import logsumexp
 from .patch import conv2d
 
 # %% ../../nbs/4_beyond/05_field.ipynb #e7c74048
@@ -88,7 +89,7 @@ def up(self:Parts, l:Tensor # log evidence, (N,K,H,W)
     "log p(x_cell|j) of every cell of this level, from the level below."
     e, base = self.odds(cut(l, self.cell))
     s, grid = self.score(e), [n//c for n, c in zip(l.shape[-2:], self.cell)]
-    out = s.flatten(2).logsumexp(2) + base.to(s)[:,None]
+    out = logsumexp(s, (2,3)) + base.to(s)[:,None]
     return join(out[...,None,None], grid), (e, s, grid)
 
 # %% ../../nbs/4_beyond/05_field.ipynb #66b4aed8

@@ -21,6 +21,7 @@ from ..images.patches import random_patches, sample_images
 from .cells import CellMixture
 from .field import Parts, cut, join
 from .hierarchy import Hierarchy
+from .mixture import logsumexp
 from .patch import conv2d
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #2de83643
@@ -72,7 +73,7 @@ def start_parts(l:Tensor, # log evidence of the level below, (N,K,H,W)
         gap = (own - best).clamp(min=0).square().double().cpu() + 1e-30
         chosen.append(torch.multinomial(gap, 1, generator=generator).item())
         new = replace(p, log_parts=seeds[chosen[-1]][None])
-        best = torch.maximum(best, new.score(e).flatten(1).logsumexp(1))
+        best = torch.maximum(best, logsumexp(new.score(e), (1,2,3)))
     return replace(p, log_parts=seeds[chosen])
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #580b76a2

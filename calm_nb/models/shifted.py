@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..em.steps import SufficientStats
 from ..images.arrays import as_images
+from .mixture import logsumexp
 from .stationary import Mixture, StationaryMixture
 
 # %% ../../nbs/5_second_system/04_shifted_means.ipynb #fb71254d
@@ -37,14 +38,23 @@ class ShiftedMixture(Mixture):
 
 # %% ../../nbs/5_second_system/04_shifted_means.ipynb #838725fe
 @patch
+def matched(self:ShiftedMixture, f:Tensor, # transforms of images, (N,C,H,W//2+1)
+            k:slice|list=slice(None), # some components
+           )->Tensor: # (N,K,H,W)
+    "<x, mu_k shifted by u> in the metric of the noise, by one transform back."
+    m, n = torch.fft.rfft2(self.means[k], norm='ortho'), self.noise
+    white = (m*(n.counts > 0)/n.spectra[k]).conj()
+    cross = torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
+    return math.prod(n.size)**.5*cross
+
+@patch
 def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1)
             )->Tensor: # (N,K,H,W)
     "log p(x,u|k) for every shift u (eq. 5.4.1)."
     m, n = torch.fft.rfft2(self.means, norm='ortho'), self.noise
-    white, pixels = (m*(n.counts > 0)/n.spectra).conj(), math.prod(n.size)
-    cross = torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
-    own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2 + math.log(pixels)
-    return pixels**.5*cross + (n.log_density(f.abs()**2) - own)[:,:,None,None]
+    own = (n.counts*m.abs()**2/n.spectra).flatten(1).sum(1)/2
+    rest = n.log_density(f.abs()**2) - own - math.log(math.prod(n.size))
+    return self.matched(f) + rest[:,:,None,None]
 
 # %% ../../nbs/5_second_system/04_shifted_means.ipynb #35c2690a
 @patch
@@ -59,7 +69,7 @@ def prepare(self:ShiftedMixture, x:Tensor # images, (N,C,H,W)
 def log_density(self:ShiftedMixture, f:Tensor # transforms, (N,C,H,W//2+1)
                )->Tensor:
     "log p(x|k) over all shifts, (N,K) in nats (eq. 5.4.1)."
-    return self.by_shift(f).flatten(2).logsumexp(2)
+    return logsumexp(self.by_shift(f), (2,3))
 
 # %% ../../nbs/5_second_system/04_shifted_means.ipynb #13ed3375
 @patch
@@ -67,10 +77,13 @@ def moments(self:ShiftedMixture, f:Tensor, # transforms, (N,C,H,W//2+1)
             gamma:Tensor # responsibilities, (N,K)
            )->dict:
     "Transforms of the aligned sums, and power sums (eq. 5.4.2)."
-    q = self.by_shift(f).flatten(2).softmax(2).view(len(f), -1, *self.noise.size)
-    aligned = torch.einsum('nk,nkhw,nchw->kchw', gamma.to(f),
-                           torch.fft.rfft2(q).conj(), f)
-    return dict(aligned=torch.view_as_real(aligned.contiguous()),
+    aligned = []
+    for k, share in enumerate(gamma.T):
+        r = (share > 1e-20).nonzero()[:,0]    # images that add something
+        q = self.matched(f[r], [k]).flatten(1).softmax(1).view(-1, *self.noise.size)
+        back = torch.fft.rfft2(q).conj()*share[r,None,None]
+        aligned.append(torch.einsum('nhw,nchw->chw', back, f[r]))
+    return dict(aligned=torch.view_as_real(torch.stack(aligned)),
                 **self.noise.moments(f.abs()**2, gamma))
 
 # %% ../../nbs/5_second_system/04_shifted_means.ipynb #495aaa5d

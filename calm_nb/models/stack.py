@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..em.driver import fit_em
+from .mixture import logsumexp
 
 # %% ../../nbs/5_second_system/06_stacks.ipynb #0361bd62
 def component_scores(model:object, x:Tensor # images or features
@@ -21,7 +22,7 @@ def component_scores(model:object, x:Tensor # images or features
     know scores: `PatchMixture`, and anything with `transform`."""
     if hasattr(model, 'log_joint'): return model.log_joint(x)
     if hasattr(model, 'score') and hasattr(model, 'locations'):
-        return model.score(x.to(model.filters)).flatten(2).logsumexp(2)
+        return logsumexp(model.score(x.to(model.filters)), (2,3))
     if hasattr(model, 'transform'): return torch.as_tensor(model.transform(x))
     raise ValueError('layer: expected a model with log_joint, score or '
                      f'transform, got {type(model).__name__}')
