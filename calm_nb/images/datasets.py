@@ -188,7 +188,8 @@ def load_cifar10(data:str|Path|None=None # folder that holds it; see `data_root`
 def two_photographs(root:Path, # folder to write to
                     n:int=60, # training pictures per class
                    )->Path:
-    "A stand-in for CIFAR-10: 32x32 pixels cut from scikit-learn's two photographs."
+    """A stand-in for CIFAR-10: squares of 64x64 pixels of two photographs at half
+    the size, `n//2` test pictures per class, which may overlap the training ones."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
     g = torch.Generator().manual_seed(0)

@@ -73,7 +73,7 @@ def e_step(self:Mixture, x:Tensor, # images
 # %% ../../nbs/5_second_system/01_mixtures.ipynb #134627bf
 @patch
 def updated_log_weights(self:Mixture, stats:SufficientStats)->Tensor: # (K,)
-    "Log shares of the components; one that nobody wants keeps a weight of 1e-30."
+    "Log shares of the components; one without images gets a weight of 1e-30."
     share = stats['counts']/stats['counts'].sum()
     return share.clamp(min=1e-30).log().to(self.log_weights)
 
