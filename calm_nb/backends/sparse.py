@@ -139,7 +139,7 @@ def _columns(x:Tensor, # padded images, (N,C,H,W)
 @patch
 def _bfloat16_best(self:PatchMixture, x:Tensor, fr:Tensor, b:Tensor)->Tensor:
     "max_k of scores by bfloat16 products, (N,H',W')."
-    (K, C, L, M), strips = fr.shape, _columns(x, fr.shape[3])
+    (_, C, L, M), strips = fr.shape, _columns(x, fr.shape[3])
     rows, h = fr.permute(0,2,1,3).flatten(1), x.shape[2] - L + 1
     b = b.bfloat16()[:,None].expand(-1, len(strips)).contiguous()
     score, best = torch.empty_like(b), b.new_empty(h, len(strips))

@@ -6,14 +6,8 @@
 __all__ = ['RESULTS', 'run_classes']
 
 # %% ../../nbs/5_second_system/13_classes.ipynb #bc7ef6c8
-import math
-from collections.abc import Callable
-
-import torch
-from torch import Tensor
-
-from ..models.evaluation import (bayes_accuracy, class_models, fitted,
-                                       labelled, result_maker)
+from ..models.evaluation import (bayes_accuracy, class_models, labelled,
+                                       result_maker)
 from ..models.gaussian import gaussian_start
 from ..models.stationary import stationary_start
 from ..reports import Timer

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .. import CALM
 from ..features.pooling import softmax_regression
-from ..images.datasets import load_digits, load_mnist
+from ..images.datasets import load_mnist
 from ..models.mixture import PatchMixture
 from ..pictures import show_images, tile
 from ..reports import Timer, load_result, provenance

@@ -62,7 +62,7 @@ def _make_wide(out:Path, data:str|Path|None, tiny:bool)->dict:
     def judged(name, w, d):
         run = wide_run(w, d, progress=False)
         return row(name, [run]) | dict(features=run['n_features'])
-    held, (name, last) = d.validation(len(d.x)//6), list(trials.items())[-1]
+    held, (*_, last) = d.validation(len(d.x)//6), trials.values()
     return dict(seed=0, data=describe_data(d.name, d.x, d.y, d.x_test, d.y_test),
                 tried_wide=[judged(k, w, held) for k, w in trials.items()],
                 rows=[judged(f'one layer of {last.K*len(last.sizes)} filters',

@@ -97,7 +97,7 @@ def up(self:Parts, l:Tensor # log evidence, (N,K,H,W)
 def tables(self:Parts)->Tensor: # (J,K,places,h,w)
     "Chance of every k in every cell below, given part and place."
     theta, back = self.log_parts.exp(), self.log_background.exp()[:,None,None]
-    (h, w), (J, K, a, b) = self.cell, theta.shape
+    (h, w), (J, _, a, b) = self.cell, theta.shape
     wide = back.repeat(J, 1, 2*h-a, 2*w-b)
     wide[:, :, h-a:h, w-b:w] = (1 - self.clutter)*theta + self.clutter*back
     return wide.unfold(2, h, 1).unfold(3, w, 1).flip(2, 3)

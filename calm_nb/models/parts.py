@@ -106,7 +106,7 @@ def draw(self:Parts, note:tuple, # of `up`
          generator:torch.Generator|None=None)->Tensor: # (N,H,W)
     "Places of given parts, and what cells below show (eq. 4.5.3)."
     e, s, grid = note
-    j, (h, w), n = j.flatten(), self.cell, torch.arange(len(e))
+    j, n = j.flatten(), torch.arange(len(e))
     v = _pick(s[n, j].flatten(1).softmax(1), generator)
     chance = self.tables()[j, :, v//self.places[1], v % self.places[1]]*e
     return join(_pick(chance.permute(0,2,3,1), generator)[:,None], grid)[:,0]
