@@ -65,7 +65,7 @@ def choose_algorithm(X:Images, # any source
                      batch_size:int|None=None, # images a batch; None: chosen
                      coarse:int=0, # side of filters that may begin at half the size
                     )->Choice:
-    "Small images first, growing sets or batch EM, by size, order and number of images."
+    "Small images first, growing sets or batch EM, by size, order and number."
     batch = lambda why: Choice('batch', why)
     if world_size > 1: return batch('several processes')
     n = len(X) if random_access(X) else 0

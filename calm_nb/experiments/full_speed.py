@@ -69,4 +69,5 @@ def run_speed(config:dict, progress:bool=False)->dict:
                 means_float32=gap(fast.means, ref.means_))
 
 # %% ../../nbs/5_second_system/17_full_speed.ipynb #23beb56b
-RESULTS = {'second_system_speed.json': result_maker(run_speed, SPEED, SPEED_TINY, 1)}
+RESULTS = {'second_system_speed.json': result_maker(run_speed, SPEED, SPEED_TINY,
+                                                    repeats=1)}

@@ -107,8 +107,9 @@ def run_cost(c:Cost=Cost(), data:str|Path|None=None)->list:
         runs = [_in_a_process(name, n, c, data and str(data))
                 for _ in range(c.repeats if cut < .8*has else 0)]
         seconds, mib = zip(*runs) if runs else ((), ())
-        rows.append(dict(fit=name, images=n, seconds=median(seconds) if runs else None,
-                         mib=median(mib) if runs else None, mibs=list(mib)))
+        middle = lambda v: median(v) if v else None
+        rows.append(dict(fit=name, images=n, seconds=middle(seconds),
+                         mib=middle(mib), mibs=list(mib)))
     return rows
 
 # %% ../../nbs/4_beyond/02_kmeans.ipynb #be0f0a7b

@@ -19,11 +19,14 @@ from torch import Tensor
 
 from ..estimator import CALM
 from .common import row
-from ..features.pooling import SupervisedNet, accuracy, max_pool, pool, pooled_features, softmax_regression, supervised_accuracy, train_supervised
+from ..features.pooling import (SupervisedNet, accuracy, max_pool, pool,
+                                      pooled_features, softmax_regression,
+                                      supervised_accuracy, train_supervised)
 from ..images.datasets import Labelled, load_digits, load_mnist
 from ..images.preprocess import orientation_channels, scale_to_norm
 from ..models.patch import embed
-from ..pictures import save_figures, show_curves, show_filters, show_images, show_posterior
+from ..pictures import (save_figures, show_curves, show_filters, show_images,
+                              show_posterior)
 from ..reports import Timer, describe_data, provenance, save_result, table
 
 # %% ../../nbs/3_experiments/02_mnist.ipynb #82b2a185
@@ -66,8 +69,9 @@ def features(recipe:Recipe, calm:CALM, x:Tensor # images, (N,C,H,W)
     "One number per filter for every prepared image, (N,K)."
     f, v = (pooled_features(calm.model_, x, recipe.variance),
             recipe.variance or calm.variance_)
-    return (f if recipe.temperature is None
-            else ((f - x.pow(2).sum((1,2,3))[:,None]/(2*v))/recipe.temperature).exp())
+    if recipe.temperature is None: return f
+    energy = x.pow(2).sum((1,2,3))[:,None]/(2*v)
+    return ((f - energy)/recipe.temperature).exp()
 
 # %% ../../nbs/3_experiments/02_mnist.ipynb #8049f8bb
 def calm_run(recipe:Recipe, d:Labelled, seed:int, device:str='auto',
@@ -101,14 +105,17 @@ def seed_rows(classifiers:dict, # name of a row: function that makes its classif
     return [row(name, r) for name, r in runs.items()], first
 
 # %% ../../nbs/3_experiments/02_mnist.ipynb #f0006734
-def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,CALM]:
+def paper_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True
+              )->tuple[list,CALM]:
     "As in the paper, with unscaled and with standardised features."
-    names = {'as in the paper, unscaled features': lambda: softmax_regression(False),
+    names = {'as in the paper, unscaled features':
+                 lambda: softmax_regression(False),
              'as in the paper, standardised features': softmax_regression}
     return seed_rows(names, c.paper, c.seeds, d, device, progress)
 
 # %% ../../nbs/3_experiments/02_mnist.ipynb #27dca425
-def supervised_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True)->list:
+def supervised_rows(c:Config, d:Labelled, device:str='auto', progress:bool=True
+                   )->list:
     "Convolution, pooling, ReLU, softmax; trained by Adam."
     device, rows = CALM(device=device)._device(), []
     x, xt = prepare(d.x, c.paper.steps), prepare(d.x_test, c.paper.steps)
@@ -134,7 +141,8 @@ def merge(recipe:Recipe, change:dict)->Recipe:
                                        if 'calm' in change else {}))
 
 # %% ../../nbs/3_experiments/02_mnist.ipynb #8027777d
-def try_options(c:Config, d:Labelled, device:str='auto', progress:bool=True)->tuple[list,Recipe]:
+def try_options(c:Config, d:Labelled, device:str='auto', progress:bool=True
+               )->tuple[list,Recipe]:
     """Accuracy on held-out training images as options are added, and the recipe
     with all of them."""
     held, recipe, rows = d.validation(c.n_valid), c.paper, []
@@ -153,13 +161,17 @@ def best_rows(c:Config, recipe:Recipe, d:Labelled, device:str='auto',
 
 # %% ../../nbs/3_experiments/02_mnist.ipynb #7887d8ef
 EPOCHS = dict(init='random', max_iter=15, tol=0, batch_size=1000)
-DIGITS = Config('digits', Recipe(dict(n_filters=32, patch_size=6, padding=1) | EPOCHS, steps=('scale',)),
+DIGITS = Config('digits',
+    Recipe(dict(n_filters=32, patch_size=6, padding=1) | EPOCHS, steps=('scale',)),
     options={'start from patches': dict(calm=dict(init='patches')),
-              'pooled at variance 3': dict(variance=3.),
-              'features p(x,k)^(1/T), T=3': dict(temperature=3.)},
+             'pooled at variance 3': dict(variance=3.),
+             'features p(x,k)^(1/T), T=3': dict(temperature=3.)},
     supervised=dict(epochs=30, lr=1e-2), n_valid=297)
-MNIST = Config('mnist', Recipe(dict(n_filters=64, patch_size=20, padding=2) | EPOCHS),
-    options={'start from patches': dict(calm=dict(init='patches')), 'images of one length': dict(steps=('scale',)), 'pooled at variance 3': dict(variance=3.),
+MNIST = Config('mnist',
+    Recipe(dict(n_filters=64, patch_size=20, padding=2) | EPOCHS),
+    options={'start from patches': dict(calm=dict(init='patches')),
+             'images of one length': dict(steps=('scale',)),
+             'pooled at variance 3': dict(variance=3.),
              'four channels of orientation, filters 4x10x10': dict(
                  steps=('orientation', 'scale'),
                  calm=dict(patch_size=10, padding=1, variance=.3)),
@@ -213,7 +225,8 @@ def figures(calm:CALM, result:dict, d:Labelled)->dict: # name of the file: figur
     curves = {f'seed {s}': [v + result['constant'] for v in curve]
               for s, curve in zip(result['config']['seeds'],
                                    result['rows'][0]['curves'])}
-    return {'figure1_samples': show_images([*images, *means], ncols=8, boxes=boxes*2, size=1.4),
+    return {'figure1_samples': show_images([*images, *means], ncols=8,
+                boxes=boxes*2, size=1.4),
             'figure3_filters': show_filters(
                 calm.filters_[calm.counts_.argsort(descending=True)],
                 cmap='gray_r'),

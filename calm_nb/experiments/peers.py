@@ -57,8 +57,9 @@ def fitted_calm(c:Peers, x:Tensor, variance:float)->CALM:
                 progress=False, algorithm='batch').fit(x)
 
 # %% ../../nbs/6_speed/04_peers.ipynb #ad62fa05
-def calm_images(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]: # filters (K,C,L,L); mean log-likelihood of patches, in nats, where there is a model of patches
-    "`CALM` on whole images."
+def calm_images(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
+    """`CALM` on whole images: filters (K,C,L,L), and the mean log-likelihood of
+    patches in nats, where there is a model of patches."""
     return fitted_calm(c, x, .1).filters_, None
 
 # %% ../../nbs/6_speed/04_peers.ipynb #39e2fdc3
@@ -82,8 +83,9 @@ def pomegranate_gmm(c:Peers, x:Tensor, p:Tensor)->tuple[Tensor,Callable|None]:
     "pomegranate's `GeneralMixtureModel`."
     from pomegranate.distributions import Normal
     from pomegranate.gmm import GeneralMixtureModel
-    m = GeneralMixtureModel([Normal(covariance_type='sphere') for _ in range(c.K)],
-                            max_iter=c.steps, tol=0, random_state=c.seed).fit(p.flatten(1))
+    parts = [Normal(covariance_type='sphere') for _ in range(c.K)]
+    m = GeneralMixtureModel(parts, max_iter=c.steps, tol=0, random_state=c.seed)
+    m.fit(p.flatten(1))
     return torch.stack([d.means for d in m.distributions]).detach().view(c.K,
         *p.shape[1:]), lambda q: m.log_probability(q.flatten(1)).mean().item()
 
@@ -160,7 +162,8 @@ def worth(filters:Tensor, d:Labelled, c:Peers)->float:
 def run(c:Peers=Peers(), data:str|Path|None=None)->dict:
     """Contenders in turn, each in a process of its own; those that are not
     installed have no numbers."""
-    code = ('import sys, json; from calm_nb.experiments.peers import Peers, run_one; '
+    code = ('import sys, json; '
+            'from calm_nb.experiments.peers import Peers, run_one; '
             'print(json.dumps(run_one(sys.argv[1], '
             'Peers(**json.loads(sys.argv[2])), '
             'sys.argv[3], json.loads(sys.argv[4]))))')

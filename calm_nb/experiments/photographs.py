@@ -43,8 +43,9 @@ class Edges:
 # %% ../../nbs/3_experiments/06_photographs.ipynb #4ad60df5
 def windows_of(images:list, c:Edges, g:torch.Generator,
                zca:PatchZCA|None=None, # fitted to these images if not given
-              )->tuple[Tensor,list,PatchZCA]: # (n/2,C,side,side), the whitened photographs, what whitened them
-    "Windows of whitened photographs, standardised; the flatter half is left out."
+              )->tuple[Tensor,list,PatchZCA]:
+    """Windows of whitened photographs, (n/2,C,side,side), standardised, the flatter
+    half left out; the whitened photographs; what whitened them."""
     zca = zca or PatchZCA.fit(random_crops(images, c.L, c.n, g), c.eps)
     white = [zca.whiten(im) for im in images]
     x = random_crops(white, c.side, c.n, g)

@@ -98,7 +98,7 @@ def max_pool(score:Tensor # (N,K,H',W') in nats
 # %% ../../nbs/1_paper/06_pooling.ipynb #6a0b0002
 def best_score(conv:nn.Conv2d, x:Tensor # images, (N,C,H,W)
               )->Tensor: # (N,K)
-    "`max_pool` of the map of `conv`, with a gradient that visits one patch per map."
+    "`max_pool` of the map of `conv`; its gradient visits one patch per map."
     with torch.no_grad(): best = conv(x).flatten(2).argmax(2)
     (h, w), (L, M) = conv.padding, conv.kernel_size
     cut = F.pad(x, (w, w, h, h)).unfold(2, L, 1).unfold(3, M, 1)

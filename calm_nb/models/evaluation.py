@@ -76,8 +76,8 @@ def described(model:object, x:Tensor, # images or samples, (N,...)
                top=[c.topk(min(10, len(x))).indices.tolist() for c in post.T])
     if y is None: return out
     h = class_histogram(post, y)
-    return out | dict(purity=purity(h), purity_of_best=purity_of_best(out['top'], y),
-                      histogram=h.tolist())
+    return out | dict(purity=purity(h), histogram=h.tolist(),
+                      purity_of_best=purity_of_best(out['top'], y))
 
 # %% ../../nbs/5_second_system/08_evaluation.ipynb #f40fb458
 def bandwidth(spectra:Tensor, # (K,C,H,W//2+1)
@@ -181,7 +181,8 @@ def _numbers(r:dict)->dict:
     "Rows of a run by name, with numbers and names only."
     rows = r.get('rows', [r])
     named = rows.items() if isinstance(rows, dict) else enumerate(rows)
-    return {str(k): {i: v for i, v in row.items() if isinstance(v, (int, float, str))}
+    plain = (int, float, str)
+    return {str(k): {i: v for i, v in row.items() if isinstance(v, plain)}
             for k, row in named}
 
 # %% ../../nbs/5_second_system/08_evaluation.ipynb #5ba1c0d4
@@ -205,8 +206,9 @@ def seeds_table(rows:list, # of `over_seeds`
                 columns:list, # keys to show, in order
                 digits:dict|None=None # by key, where two are not right
                )->str: # Markdown
-    "Means and standard deviations over seeds; `seconds` are those of the first run."
+    "Means and standard deviations over seeds; `seconds` are of the first run."
     def show(k, v):
         if not isinstance(v, list): return v
-        return v[0] if k == 'seconds' else mean_and_deviation(v, (digits or {}).get(k, 2))
+        if k == 'seconds': return v[0]
+        return mean_and_deviation(v, (digits or {}).get(k, 2))
     return table([{k: show(k, v) for k, v in r.items()} for r in rows], columns)

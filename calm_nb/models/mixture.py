@@ -82,7 +82,8 @@ def logsumexp(score:Tensor,
     "log sum exp; as torch's, and several times as fast where terms underflow."
     if score.requires_grad and torch.is_grad_enabled(): return score.logsumexp(dim)
     top = score.amax(dim, keepdim=True)
-    total = exp_(score - torch.where(top.isfinite(), top, 0.)).sum(dim, keepdim=True)
+    shift = torch.where(top.isfinite(), top, 0.)
+    total = exp_(score - shift).sum(dim, keepdim=True)
     return (total.log() + top).amax(dim)    # one entry along dim
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #c2e8079a
