@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import calm_nb.models.spectra    # gives `StationaryMixture.filters`
 from ..models.evaluation import (bayes_accuracy, described, fitted, labelled,
                                        patches_of, result_maker)
 from ..models.stationary import StationaryMixture, stationary_start
