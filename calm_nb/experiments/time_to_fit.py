@@ -238,6 +238,8 @@ def over_relaxed_epoch(run:EMRun, batches:Iterable,
     run.model = replace(run.model, filters=torch.lerp(old, run.model.filters, step))
 
 over_relaxed_epoch.passes = batch_epoch.passes
+
+# %% ../../nbs/6_speed/01_fit.ipynb #01fe0002
 WAYS = { # name: (what an epoch does, passes that are allowed, batches or None)
     'batch EM': (batch_epoch, 25, None),
     'over-relaxed EM': (over_relaxed_epoch, 25, None),
