@@ -251,7 +251,7 @@ def _choice(self:CALM, X:Images, x:Tensor, w:Tensor|None, world_size:int)->Choic
     many = (H + B)*(W + B) > 1 and self.window is None
     new = isinstance(self.init, str) and not self._warm
     return choose_algorithm(X, self.n_filters, operations, w, world_size, size,
-                            L if many and new else 0)
+                            L, many and new)
 
 # %% ../nbs/2_library/27_estimator.ipynb #cc2db8c8
 @patch

@@ -24,7 +24,7 @@ from torch import Tensor
 from .backends.distributed import process_group
 from .em.checkpoint import Checkpoint, digest, fingerprint
 from .em.driver import EMRun, batch_epoch, fit_em
-from .estimator import CALM, DeadFilterWarning
+from .estimator import CALM, DeadFilterWarning, _as_array
 from .features.pooling import by_chunks
 from .files import check_fields, load_tensors, save_tensors
 from .images.arrays import ImageBatches, Images, Numbers, images_at_a_time
@@ -146,8 +146,8 @@ def _batches(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None,
     size = images_at_a_time(X) if self.batch_size == 'auto' else self.batch_size
     if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'):
         size = min(size, -(-len(X)//share[1]))
-    return ImageBatches(X, size, sample_weight, share, min_size=self.patch_size,
-                        **checks)
+    return ImageBatches(X, size, _as_array(sample_weight), share,
+                        min_size=self.patch_size, **checks)
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #fb7051ef
 @patch

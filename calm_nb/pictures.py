@@ -137,13 +137,16 @@ def wall(x:Tensor, # images, (N,C,H,W)
          blocks:int=2, # rows are folded into so many blocks
          zoom:int=1,
         )->Image.Image:
-    "A row a component: best images, then its picture."
+    "A row a component: best images, then its picture; a gap between the blocks."
     rows = x[torch.as_tensor(top)][:,:,:1]
     if pictures is not None:
         rows = torch.cat([rows, pictures[:,None,None].to(rows)], 1)
-    rows = torch.cat([rows, rows.new_zeros(-len(rows) % blocks, *rows.shape[1:])])
+    blank = rows[:1].double().fill_(math.nan) # white
+    rows = torch.cat([rows, *[blank]*(-len(rows) % blocks)])
+    rows = torch.cat([rows, blank[:,:1].expand(len(rows), -1, -1, -1, -1)], 1)
     side_by_side = rows.unflatten(0, (blocks,-1)).transpose(0,1).flatten(0,2)
-    return mosaic(side_by_side, blocks*rows.shape[1], zoom)
+    im = mosaic(side_by_side, blocks*rows.shape[1], zoom)
+    return im.crop((0, 0, im.width - zoom*(x.shape[-1]+1), im.height))
 
 # %% ../nbs/2_library/11_pictures.ipynb #c953d96f
 def png(im:Image.Image):

@@ -4,8 +4,16 @@
 
 # %% auto #0
 __all__ = ['cpu_name', 'multiplies_bfloat16', 'commit_of', 'provenance', 'describe_data', 'Timer', 'PeakMemory', 'save_result',
-           'load_result', 'Parts', 'pack', 'unpack', 'table', 'made', 'experiments', 'command_of', 'make_result',
-           'main', 'results_table']
+           'load_result', 'Parts', 'pack', 'unpack', 'table', 'paired_gain', 'made', 'experiments', 'command_of',
+           'make_result', 'main', 'results_table']
+
+# %% ../nbs/2_library/12_reports.ipynb #3537d60a
+from importlib import import_module
+
+# %% ../nbs/2_library/12_reports.ipynb #3537d60b
+#| eval: false
+# the command sets how threads wait before torch is loaded
+if __name__ == '__main__': import_module('calm_nb.threads').wait_briefly()
 
 # %% ../nbs/2_library/12_reports.ipynb #3537d60e
 import argparse, base64, importlib, json, os, pkgutil, platform
@@ -15,6 +23,7 @@ from datetime import date
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from statistics import mean, stdev
 
 import numpy as np
 import torch
@@ -37,19 +46,23 @@ def multiplies_bfloat16()->bool:
     kinds = ('avx512_bf16', 'amx_tile')
     return any(getattr(torch.cpu, f'_is_{k}_supported', bool)() for k in kinds)
 
+# %% ../nbs/2_library/12_reports.ipynb #afe20853
+def _git(folder:str|Path, *a:str)->subprocess.CompletedProcess:
+    "A command of git in a folder."
+    env = {k: v for k, v in os.environ.items() if not k.startswith('GIT_')}
+    return subprocess.run(['git', '-C', str(folder), *a], env=env,
+                          capture_output=True, text=True)
+
 # %% ../nbs/2_library/12_reports.ipynb #afe20855
 def commit_of(folder:str|Path, # of the package's code
              )->tuple: # commit, and whether the tree is as committed; or None, None
     "Commit of the code in a folder, and whether all but `results` is as committed."
-    def git(*a):
-        return subprocess.run(['git', '-C', str(folder), *a],
-                              capture_output=True, text=True)
+    all_else = '--', ':/', ':(top,exclude)results'
     try:
-        if git('ls-files', '--error-unmatch', '__init__.py').returncode:
+        if _git(folder, 'ls-files', '--error-unmatch', '__init__.py').returncode:
             return None, None
-        changed = git('status', '--porcelain', '--', ':/', ':(top,exclude)results')
-        head = git('rev-parse', 'HEAD').stdout.strip()
-        return head[:12], not changed.stdout.strip()
+        changed = _git(folder, 'status', '--porcelain', *all_else).stdout.strip()
+        return _git(folder, 'rev-parse', 'HEAD').stdout.strip()[:12], not changed
     except OSError: return None, None    # there is no git
 
 # %% ../nbs/2_library/12_reports.ipynb #b6a1cde3
@@ -134,7 +147,8 @@ class Parts:
     def __init__(self, path:str|Path, # file to keep them in
                  settings:dict): # of the run; parts of another are not used
         self.path, self.done = Path(path), {}
-        self.settings = json.loads(json.dumps(settings))
+        code = commit_of(Path(calm_nb.__file__).parent)
+        self.settings = json.loads(json.dumps(settings | dict(code=code)))
         held = load_result(self.path) if self.path.exists() else {}
         if held.get('settings') == self.settings: self.done = held['done']
 
@@ -181,6 +195,13 @@ def table(rows:list, # dictionaries, one a row
     rule = '|' + '|'.join('-'*(w+2) for w in width) + '|'
     return '\n'.join([line(cells[0]), rule, *map(line, cells[1:])])
 
+# %% ../nbs/2_library/12_reports.ipynb #01c0fa02
+def paired_gain(a:list, b:list, # of two ways, in pairs: same seed, draw or fold
+               )->tuple[float,float]:
+    "Mean of a - b, and two standard errors of that mean."
+    d = [u - v for u, v in zip(a, b, strict=True)]
+    return mean(d), 2*stdev(d)/len(d)**.5
+
 # %% ../nbs/2_library/12_reports.ipynb #b12ab245
 def made(result:dict)->dict:
     "Provenance of a result, wherever its file keeps it."
@@ -213,6 +234,7 @@ def make_result(name:str, # of the file, such as mnist.json
                )->dict:
     "Make a results file from nothing, and return what it holds."
     makers, path, t = experiments(package), Path(out)/name, Timer()
+    begun = commit_of(Path(calm_nb.__file__).parent)
     if name not in makers:
         known = ', '.join(sorted(makers))
         raise ValueError(f'name: expected one of {known}, got {name}')
@@ -225,7 +247,10 @@ def make_result(name:str, # of the file, such as mnist.json
         raise ValueError(f'{name}: expected seed and data among its keys, got no '
                          f'{" and no ".join(sorted(missing))}; see describe_data')
     how = dict(command=command_of(name) + (' --tiny' if tiny else ''), tiny=tiny)
-    r['provenance'] = how | dict(seconds=t()) | provenance(r.pop('device', 'cpu'))
+    ended = provenance(r.pop('device', 'cpu'))
+    clean = begun[1] and begun == (ended['commit'], ended['clean'])
+    r['provenance'] = how | dict(seconds=t()) | ended | dict(commit=begun[0],
+                                                             clean=clean)
     save_result(path, r)
     return r
 
@@ -257,11 +282,13 @@ def results_table(folder:str|Path, # of results
     rows = []
     for name in sorted(files):
         path = Path(folder)/name
-        p = made(load_result(path)) if path.exists() else {}
+        r = load_result(path) if path.exists() else {}
+        p = made(r)
         command = command_of(name) if name in makers else p.get('command')
         commit = p.get('commit')
         if commit and not p['clean']: commit += ' and changes'
-        minutes = p['seconds']/60 if 'seconds' in p else None
+        seconds = r.get('parts_seconds', p.get('seconds'))
+        minutes = None if seconds is None else seconds/60
         rows.append(dict(file=name, command=command and f'`{command}`',
                          minutes=minutes, commit=commit))
     return rows

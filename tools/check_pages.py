@@ -1,13 +1,18 @@
 """Check what pages say and how they look.
 
 `check_site.py --built` calls `check_built`, which visits the built site in headless
-Chromium. `python tools/check_pages.py` reads the notebooks' prose. It lists every
-number beside the name of a result, such as accuracy, nats or seconds, that no cell
-computes, and then exits with status 1. Quotations, code, equations and citations may
-hold such numbers. Others are allowed by a comment in a markdown cell of the same
-notebook that gives each number as it is written, and its source:
+Chromium. `python tools/check_pages.py` reads the notebooks' prose, summaries,
+captions, texts of figures, and what their cells say by `Markdown`, but for what
+stands in braces there. It lists every number beside the name of a result, such as
+accuracy, nats or seconds, that no cell computes, and then exits with status 1.
+Quotations, code, equations and citations may hold such numbers. Others are allowed
+by a comment in a markdown cell of the same notebook that gives each number as it is
+written, and its source:
 `<!-- numbers: 94.82, 96.06 (Table 1 of the paper) -->`.
+A source that is a cell or a table of the page is looked up: the number must be
+among the outputs, or in the code if the source says that the cell sets it.
 """
+import ast
 import importlib
 import re
 import sys
@@ -27,11 +32,16 @@ WORDS = ('two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thi
          'forty|fifty|hundred|thousand')
 RESULT = re.compile(
     r'\b(accura\w+|nats?|bits?|likelihood|seconds?|minutes?|hours?|ms|[KMG]i?B|memory|'
-    r'speed\w*|faster|slower|quicker|errors?|deviations?|points?|per cent|correct|'
+    r'speed\w*|faster|slower|quicker|errors?|deviations?|points?|per ?cent|correct|'
     r'right|wrong|gains?|losses|FLOPS?|TFLOP|images per second)\b|%', re.I)
+UNITS = 'nats?|ms|s|seconds|minutes?|hours?|[KMGT]i?B'
 NUMBER = re.compile(
-    r'(?<![\w./-])(\d+(?:,\d{3})*\.\d+(?![\w.]|-bit)|'
-    r'\d+(?:\.\d+)?(?:\s?%| per cent| points?\b)|'
+    r'(?<![\w./-])(-?\d+(?:,\d{3})*\.\d+(?![\w.]|-bit)|'
+    rf'-?\d+(?:,\d{{3}})*(?=\s(?:{UNITS})\b)|'
+    rf'(?:{WORDS})(?=\s(?:{UNITS}|points)\b)|'
+    r'(?:twice|half|a third|a quarter|a fifth)'
+    r'(?=\sas\s(?:long|fast|much|many|large)\b)|'
+    r'\d+(?:\.\d+)?(?:\s?%| per ?cent| points?\b)|'
     rf'(?:\d+(?:\.\d+)?|{WORDS})(?:\stimes|-?fold)\b)', re.I)
 GIVEN = re.compile(r'<!--\s*numbers:(.*?)-->', re.S)
 NOT_SAID = re.compile(
@@ -39,6 +49,12 @@ NOT_SAID = re.compile(
     r'“[^”]*”|\[[^\]]*@[^\]]*\]|\]\([^)]*\)|'
     r'\b(?:eqs?\.|equations?|sections?|sec\.|figures?|tables?|chapters?|version|'
     r'Python|torch|PyTorch|CUDA|Quarto|nbdev)\s+\(?[\d.]+', re.S | re.M | re.I)
+REASON = re.compile(r'([^()]*)\(((?:[^()]|\([^()]*\))*)\)')
+HERE = re.compile(r'\b(?:above|below|(?:next|previous|this|the) (?:cell|table))\b')
+SET = re.compile(r'\b(?:sets?|thresholds?|writes|settings?)\b|`', re.I)
+VALUE = re.compile(r'(?<![\w.])-?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e-?\d+)?')
+CAPTION = re.compile(r'^#\| (?:tbl|fig)-(?:sub)?(?:cap|alt): *(.*?) *$', re.M)
+SUMMARY = re.compile(r'^> (.*)$', re.M)
 SENTENCES = re.compile(r'(?<=[.!?;])\s+(?=[A-Z*])|\n\s*\n|\n(?=[-*|#])')
 
 LOOK = r"""() => {
@@ -133,10 +149,106 @@ FIRST = """() => [...document.querySelectorAll('main h1, main p')].some(
   e => e.offsetHeight && e.innerText.trim().length > 60)"""
 
 
+def captions(source):
+    """Captions and texts of the figures and tables of a cell.
+
+    >>> captions('#| fig-cap: "One"\\n#| fig-subcap: ["a, b", "c"]\\n1')
+    ['One', 'a, b', 'c']
+    """
+    texts = [ast.literal_eval(t) if t[:1] in '["' and t[-1] in ']"' else t
+             for t in CAPTION.findall(source) if t]
+    return [t for v in texts for t in (v if isinstance(v, list) else [v])]
+
+
+def spoken(node):
+    "Texts of a string expression; what stands in braces becomes `{}`, and is read too."
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        inner = [n.value for n in node.values if isinstance(n, ast.FormattedValue)]
+        whole = ''.join(n.value if isinstance(n, ast.Constant) else '{}'
+                        for n in node.values)
+        return [whole] + [t for n in inner for t in spoken(n)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = spoken(node.left) or ['{}'], spoken(node.right) or ['{}']
+        return [left[0] + right[0]] + left[1:] + right[1:]
+    return [t for n in ast.iter_child_nodes(node) for t in spoken(n)]
+
+
+def said_by(source):
+    """Texts of four words or more in a cell that calls `Markdown`.
+
+    >>> said_by("n = 3; Markdown(f'{n} runs gave 95.2 % in the mean' + last)")
+    ['{} runs gave 95.2 % in the mean{}']
+    >>> said_by("print('they gave 95.2 % in the mean')")
+    []
+    """
+    if 'Markdown(' not in source: return []
+    lines = (l for l in source.splitlines() if not l.startswith(('%', '!')))
+    tree = ast.parse('\n'.join(lines))
+    docs = {ast.get_docstring(n, False) for n in ast.walk(tree)
+            if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    return [t for t in spoken(tree) if len(t.split()) > 3 and t not in docs]
+
+
+def shown(nb, code=False):
+    "Numbers among the outputs of a notebook, or among them and in its code."
+    texts = []
+    for c in (c for c in nb.cells if c.cell_type == 'code'):
+        if code: texts.append(c.source)
+        for o in c.get('outputs', []):
+            data = o.get('data', {})
+            texts += [o.get('text', '')] + [v for k, v in data.items()
+                                            if k.startswith('text/')]
+    text = '\n'.join(''.join(t) for t in texts)
+    return [float(v.replace(',', '')) for v in VALUE.findall(text)]
+
+
+def unshown(nb, given):
+    "Numbers that a comment says are on the page, and are not: number, source."
+    for numbers, reason in REASON.findall(given):
+        if not HERE.search(reason): continue
+        there = shown(nb, bool(SET.search(reason)))
+        for v in VALUE.findall(numbers):
+            digits, x = len(v.partition('.')[2]), float(v.replace(',', ''))
+            scales = (1, 100) if '%' in numbers else (1,)
+            if not any(round(s*t, digits) == x for t in there for s in scales):
+                yield v, f'numbers: {v} ({reason})'
+
+
 def stray_numbers(nb):
-    "Numbers in prose beside a result's name that are not allowed: number, sentence."
+    """Numbers beside a result's name that are not allowed: number, sentence.
+
+    >>> from execnb.nbio import mk_cell, new_nb
+    >>> prose = lambda s: mk_cell(s, 'markdown')
+    >>> page = lambda *cells: list(stray_numbers(new_nb([prose('# Title'), *cells])))
+    >>> page(prose('EM takes 3.5 seconds. There are 3.5 of them.'))
+    [('3.5', 'EM takes 3.5 seconds.')]
+    >>> page(prose('"EM takes 3.5 seconds", $3.5$ nats, `3.5` nats.'))
+    []
+    >>> paper = prose('<!-- numbers: 94.82 (Table 1 of the paper) -->')
+    >>> page(prose('An accuracy of 94.82 is printed.'), paper)
+    []
+    >>> page(prose('An accuracy of 94.8 is printed.'), paper)[0][0]
+    '94.8'
+    >>> page(mk_cell("Markdown(f'The accuracy is 94.82 here, not {found}.')"))[0][0]
+    '94.82'
+    >>> page(mk_cell('#| fig-alt: "Accuracy falls by 2.5 points"'))[0][0]
+    '2.5'
+    >>> above = prose('<!-- numbers: 2.5 (the cell above) -->')
+    >>> page(mk_cell('gain'), above)
+    [('2.5', 'numbers: 2.5 (the cell above)')]
+    >>> cell = mk_cell('gain')
+    >>> cell['outputs'] = [dict(data={'text/plain': ['2.46']})]
+    >>> page(cell, prose('It gains 2.5 points.'), above)
+    []
+    """
     texts = [c.source for c in nb.cells if c.cell_type == 'markdown']
+    for c in (c for c in nb.cells if c.cell_type == 'code'):
+        texts += captions(c.source) + said_by(c.source)
+    texts += SUMMARY.findall(nb.cells[0].source) if nb.cells else []
     given = ' '.join(g for t in texts for g in GIVEN.findall(t))
+    yield from unshown(nb, given)
     for text in texts:
         text = NOT_SAID.sub(' ', text)
         for sentence in SENTENCES.split(text):

@@ -95,21 +95,33 @@ def at_half_size(m:PatchMixture)->PatchMixture:
 
 class HalvedBatches:
     "Batches of padded images at half the size, made anew at every pass."
-    def __init__(self, batches:Iterable, pad:Callable):
-        self.batches, self.pad = batches, pad
+    def __init__(self, batches:Iterable, pad:Callable,
+                 most:float=math.inf): # images, after which no batch is begun
+        self.batches, self.pad, self.most = batches, pad, most
     def __iter__(self)->Iterator:
-        for x, w in self.batches: yield halved(self.pad(x)), w
+        seen = 0
+        for x, w in self.batches:
+            if seen >= self.most: return
+            yield halved(self.pad(x)), w
+            seen += len(x)
 
 # %% ../../nbs/2_library/14_algorithms.ipynb #857c4874
-HALF_SIZE_EPOCHS = 3
+HALF_SIZE_EPOCHS = 3, 2 # at the smallest size; at one above
+_WIDE_ENOUGH = 9 # pixels, least side of a small filter that is halved again
+_FEW = 64 # images a filter
 
 def from_half_size(m:PatchMixture, batches:Iterable)->PatchMixture:
     "The mixture with what EM learns from `m` and `batches` at half the size."
-    small = fit_em(at_half_size(m), HalvedBatches(batches, m.pad),
-                   HALF_SIZE_EPOCHS, -math.inf, incremental_epoch, progress=False)
-    f = doubled(small.model.filters, m.filters.shape[-2:])
-    return m.with_state(small.model.state() | dict(filters=f))
+    small = at_half_size(m)
+    half = HalvedBatches(batches, m.pad, _FEW*len(m.filters))
+    again = small.filters.shape[-1] >= _WIDE_ENOUGH
+    if again: small = from_half_size(small, half)
+    small = fit_em(small, half, HALF_SIZE_EPOCHS[again], -math.inf,
+                   incremental_epoch, progress=False).model
+    return m.with_state(small.state() | dict(
+        filters=doubled(small.filters, m.filters.shape[-2:])))
 
+# %% ../../nbs/2_library/14_algorithms.ipynb #857c4878
 def coarse_to_fine_epoch(run:EMRun, batches:Iterable,
                          group:SingleProcess=SingleProcess()):
     "Incremental EM whose first epoch begins with small images."
@@ -117,8 +129,8 @@ def coarse_to_fine_epoch(run:EMRun, batches:Iterable,
     if not run.batch_stats: run.model = from_half_size(run.model, batches)
     _visit(run, enumerate(batches))
 
-coarse_to_fine_epoch.passes = lambda batches, epochs: (
-    epochs and epochs + HALF_SIZE_EPOCHS)
+coarse_to_fine_epoch.passes = lambda batches, epochs: ( # at most
+    epochs and epochs + sum(HALF_SIZE_EPOCHS))
 
 # %% ../../nbs/2_library/14_algorithms.ipynb #9960a4fd
 EPOCHS = dict(batch=batch_epoch, incremental=incremental_epoch,

@@ -102,12 +102,12 @@ def _in_a_process(name:str, n:int, c:Cost, data:str|None)->tuple[float,float]:
 def run_cost(c:Cost=Cost(), data:str|Path|None=None)->list:
     "Rows of medians, and the range of memory, for each fit and number of images."
     rows, has = [], (main_memory() or math.inf)/2**20
+    middle = lambda v: median(v) if v else None
     for n, name in product(c.images, FITS):
         cut = name == 'k-means, all patches' and patches_mib(n, c)
         runs = [_in_a_process(name, n, c, data and str(data))
                 for _ in range(c.repeats if cut < .8*has else 0)]
         seconds, mib = zip(*runs) if runs else ((), ())
-        middle = lambda v: median(v) if v else None
         rows.append(dict(fit=name, images=n, seconds=middle(seconds),
                          mib=middle(mib), mibs=list(mib)))
     return rows

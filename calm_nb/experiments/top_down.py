@@ -19,8 +19,8 @@ from ..models.tiles import hierarchical_start
 from ..reports import pack
 
 # %% ../../nbs/5_second_system/16_top_down.ipynb #61cd0729
-_TOPDOWN = dict(dataset='mnist', n=10_000, seed=0, tile=7, lower=32, upper=(10,32),
-                epochs=25, reg_covar=(1e-7,1e-6,1e-5,1e-4,1e-3))
+_TOPDOWN = dict(dataset='mnist', seed=0, tile=7, lower=32, upper=(10,32),
+                epochs=12, reg_covar=(1e-7,1e-6,1e-5,1e-4,1e-3))
 _TOPDOWN_TINY = dict(dataset='digits', n=800, n_test=400, seed=0, tile=4, lower=8,
                      upper=(6,), epochs=10, reg_covar=(1e-3,1e-2))
 

@@ -162,3 +162,23 @@ def features(self:Layer, x:Tensor, # bytes, (N,C,H,W)
             for f, n in zip(out, names):
                 f[i] += (P @ CODES[n][0](d2.clone())).flatten()
     return [f.div_(1 + o.mirror).pow_(CODES[n][1]) for f, n in zip(out, names)]
+
+# %% ../../nbs/2_library/36_whitened_layer.ipynb #03b4e3ed
+@patch
+@torch.no_grad()
+def maps(self:Layer, x:Tensor # images, (N,C,H,W), pixels in 0..1
+        )->Tensor: # (N,K,H-L+1,W-L+1)
+    "Posterior of the filters at every location."
+    folded, out = self.fold(), []
+    for image in x.split(1):
+        image = image.contiguous(memory_format=torch.channels_last)
+        d2, size = self.distances(folded, image)
+        out.append(soft_assignment(d2).T.unflatten(1, size))
+    return torch.stack(out)
+
+@patch
+def pooled(self:Layer, m:Tensor # posteriors, (N,K,H',W')
+          )->Tensor: # (N, pools^2 K)
+    "Averages over the squares of the grid, each to the power of the code."
+    P = grid(*m.shape[2:], self.options.pools)
+    return (P @ m.flatten(2).mT).flatten(1).pow(CODES['posterior'][1])

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..em.steps import SufficientStats
-from .mixture import normalise_
+from .mixture import logsumexp, normalise_
 
 # %% ../../nbs/4_beyond/04_cells.ipynb #c5052bd3
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def located(self:CellMixture, f:Tensor, # prepared cells, (M,D)
            )->Tensor: # (M,K,B)
     "log p(x_c,u|k) in nats, of the pixels that are seen."
     v = torch.as_tensor(self.variance, dtype=f.dtype, device=f.device)
-    (K, B), m = self.bank.shape[:2], self.bank.flatten(2).flatten(0,1)
+    bank = self.bank.flatten(2)
+    (K, B), m = bank.shape[:2], bank.flatten(0,1)
     f, s = (f, f.new_ones(1, f.shape[1])) if seen is None else (f*seen, seen)
     score = (f @ m.T - s @ m.pow(2).T/2)/v
     D = s.sum(1, keepdim=True)
@@ -84,7 +85,7 @@ def located(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 def evidence(self:CellMixture, f:Tensor, # prepared cells, (M,D)
              seen:Tensor|None=None)->Tensor: # (M,K)
     "log e_ck in nats (eq. 4.4.1)."
-    return normalise_(self.located(f, seen), (2,))[1]
+    return logsumexp(self.located(f, seen), (2,))
 
 # %% ../../nbs/4_beyond/04_cells.ipynb #f6ffe9ee
 @patch

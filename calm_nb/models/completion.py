@@ -59,15 +59,23 @@ def pooled(self:Hierarchy, x:Tensor, level:int)->Tensor: # (N,K)
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #87cde471
 @patch
+def expected(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
+             seen:Tensor|None=None, # 1 where a pixel is seen, (N,C,H,W)
+            )->Tensor: # (N,C,H,W)
+    "Posterior mean of the pixels without their noise (eq. 4.8.1)."
+    f, s, grid, post, _, _ = self._passes(x, seen)
+    r = _as_rows(post[0])
+    at = self.lower.located(f if s is None else f*s, s).softmax(2)*r[...,None]
+    mean = at.flatten(1) @ self.lower.bank.flatten(2).flatten(0,1)
+    return join(mean.view(-1, x.shape[1], self.tile, self.tile), grid)
+
+# %% ../../nbs/4_beyond/08_completion.ipynb #8a41c0d4
+@patch
 def completed(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
               seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
              )->Tensor: # (N,C,H,W)
     "Images whose hidden pixels are their posterior means (eq. 4.8.1)."
-    f, s, grid, post, _, _ = self._passes(x, seen)
-    r = _as_rows(post[0])
-    at = self.lower.located(f*s, s).softmax(2)*r[...,None]
-    mean = at.flatten(1) @ self.lower.bank.flatten(2).flatten(0,1)
-    mean = join(mean.view(-1, x.shape[1], self.tile, self.tile), grid)
+    mean = self.expected(x, seen)
     return torch.where(seen > 0, x.to(mean), mean)
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #d555cda7

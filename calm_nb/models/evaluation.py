@@ -22,6 +22,7 @@ from .gaussian import gaussian_start
 from .stationary import StationaryMixture
 from .stack import component_scores
 from ..reports import Parts, Timer, describe_data, table
+from ..testing import rounding
 
 # %% ../../nbs/5_second_system/08_evaluation.ipynb #122b8d16
 def bits_per_dim(nats:float, n_dims:float, levels:int=256)->float:
@@ -50,10 +51,11 @@ def fitted(start:object, x:Tensor, # images or samples, (N,...)
         warnings.simplefilter('ignore', RuntimeWarning)
         run = fit_em(start, [(b, None) for b in x.split(10000)], max_iter=max_iter,
                      tol=tol, progress=progress)
-    h = run.log_likelihood
+    h, D = run.log_likelihood, x[0].numel()
+    def slack(a): return 2*rounding(D, abs(a) + 3*D, x.dtype)
     return run.model, dict(train_nats=[round(v, 3) for v in h], first=h[0],
                            train=h[-1], epochs=len(h), seconds=t(),
-                           falls=sum(b < a - 1e-6*abs(a) for a, b in zip(h, h[1:])))
+                           falls=sum(b < a - slack(a) for a, b in zip(h, h[1:])))
 
 # %% ../../nbs/5_second_system/08_evaluation.ipynb #763bf60d
 def purity_of_best(top:list, # indices of the images each component answers most
@@ -63,6 +65,7 @@ def purity_of_best(top:list, # indices of the images each component answers most
     own = sum(y[torch.tensor(t)].bincount().max().item() for t in top)
     return own/sum(map(len, top))
 
+# %% ../../nbs/5_second_system/08_evaluation.ipynb #5ba1c0db
 def described(model:object, x:Tensor, # images or samples, (N,...)
               y:Tensor|None=None, # labels, (N,)
               n_dims:int|None=None, levels:int=256)->dict:
@@ -193,13 +196,15 @@ def over_seeds(file:dict # of `result_maker`
     return [dict(row=k) | {i: [r[k][i] for r in file['repeats']] for i in first[k]}
             for k in first]
 
+# %% ../../nbs/5_second_system/08_evaluation.ipynb #5ba1c0dd
 def mean_and_deviation(values:list, # one per seed
                        digits:int=2)->str|None:
     "Mean and standard deviation; a value itself where all are the same."
     if len(set(values)) == 1 and not isinstance(values[0], float): return values[0]
     if len(values) == 1: return f'{values[0]:.{digits}f}'
-    return (f'{statistics.mean(values):.{digits}f} ± '
-            f'{statistics.stdev(values):.{digits}f}')
+    m, s = (round(f(values), digits) + 0.    # no -0.00
+            for f in (statistics.mean, statistics.stdev))
+    return f'{m:.{digits}f} ± {s:.{digits}f}'
 
 # %% ../../nbs/5_second_system/08_evaluation.ipynb #5ba1c0d6
 def seeds_table(rows:list, # of `over_seeds`

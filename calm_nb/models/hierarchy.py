@@ -16,7 +16,7 @@ from torch import Tensor
 from ..em.steps import SufficientStats
 from .cells import CellMixture, log_shares
 from .field import Parts, cut, join
-from .mixture import normalise_
+from .mixture import logsumexp, normalise_
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #99538de4
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def log_likelihood(self:Hierarchy, x:Tensor # images, (N,C,H,W)
     "log p(x) of every image (eq. 4.5.1)."
     def one(c):
         m, c = self.precise(c)
-        return m.bayes(m.up(*m.rows(c))[0][-1])[1]
+        l = m.up(*m.rows(c))[0][-1] + m.log_weights[:,None,None]
+        return logsumexp(l, (1,)).double().sum((1,2))
     return torch.cat([one(c) for c in self.chunks(x)])
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #1aa25930
@@ -188,7 +189,7 @@ def log_joint(self:Hierarchy, x:Tensor # images, (N,C,H,W)
         l = m.up(*m.rows(c))[0][-1]
         joint = l + m.log_weights[:,None,None]
         share = joint - joint.logsumexp(1, keepdim=True)
-        return share.flatten(2).logsumexp(2) + m.bayes(l)[1].to(l)[:,None]
+        return logsumexp(share, (2,3)) + m.bayes(l)[1].to(l)[:,None]
     return torch.cat([one(c) for c in self.chunks(x)])
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #65d964e1

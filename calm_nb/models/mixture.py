@@ -84,7 +84,7 @@ def logsumexp(score:Tensor,
     top = score.amax(dim, keepdim=True)
     shift = torch.where(top.isfinite(), top, 0.)
     total = exp_(score - shift).sum(dim, keepdim=True)
-    return (total.log() + top).amax(dim)    # one entry along dim
+    return (total.log() + top).squeeze(dim)
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #c2e8079a
 def windows(score:Tensor, # (N,K,H',W')

@@ -47,6 +47,7 @@ def matched(self:ShiftedMixture, f:Tensor, # transforms of images, (N,C,H,W//2+1
     cross = torch.fft.irfft2((f[:,None]*white).sum(2), s=n.size, norm='ortho')
     return math.prod(n.size)**.5*cross
 
+# %% ../../nbs/5_second_system/04_shifted_means.ipynb #04ab0002
 @patch
 def by_shift(self:ShiftedMixture, f:Tensor # transforms of images, (N,C,H,W//2+1)
             )->Tensor: # (N,K,H,W)
