@@ -42,9 +42,11 @@ def cpu_name()->str:
 
 # %% ../nbs/2_library/12_reports.ipynb #bd37fa77
 def multiplies_bfloat16()->bool:
-    "Whether the processor has instructions for products of bfloat16."
+    "Whether there are instructions for products of bfloat16 that may be used."
     kinds = ('avx512_bf16', 'amx_tile')
-    return any(getattr(torch.cpu, f'_is_{k}_supported', bool)() for k in kinds)
+    has = any(getattr(torch.cpu, f'_is_{k}_supported', bool)() for k in kinds)
+    return has and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
 
 # %% ../nbs/2_library/12_reports.ipynb #afe20853
 def _git(folder:str|Path, *a:str)->subprocess.CompletedProcess:
