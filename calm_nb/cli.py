@@ -75,7 +75,8 @@ _NUMBERS = [ # option, type, default, help
     ('n-filters', int, 64, 'number of filters'),
     ('patch-size', int, 20, 'side of a filter in pixels'),
     ('padding', int, 0, 'zeros around an image'),
-    ('variance', float, 1., 'of a pixel'),
+    ('variance', float, 1., 'of a pixel, in squared units of pixels; '
+                              'where it starts if it is learned'),
     ('window', int, None, 'one patch in every window of so many locations squared; '
                           'one in the image if not given'),
     ('max-iter', int, 50, 'epochs at most'),
@@ -85,6 +86,9 @@ _NUMBERS = [ # option, type, default, help
     ('seed', int, 0, 'of the start')]
 _CHOICES = dict(init=('patches', 'random'), algorithm=ALGORITHMS,
                 dead=('keep', 'restart', 'prune'))
+_HELP = dict(init='where filters start',
+             algorithm='how EM visits images; auto chooses',
+             dead='what becomes of filters without images')
 
 # %% ../nbs/2_library/37_command.ipynb #a0edae94
 def _fit(p:argparse.ArgumentParser):
@@ -96,9 +100,10 @@ def _fit(p:argparse.ArgumentParser):
                        help=f'{text}, default: %(default)s')
     for name, choices in _CHOICES.items():
         p.add_argument(f'--{name}', choices=choices, default=choices[0],
-                       help='default: %(default)s')
+                       help=f'{_HELP[name]}, default: %(default)s')
     for name in 'learn-variance', 'learn-weights':
-        p.add_argument(f'--{name}', action='store_true')
+        p.add_argument(f'--{name}', action='store_true',
+                       help=f'learn the {name[6:]} too; fixed if not given')
     p.add_argument('--steps', nargs='+', default=[], choices=STEPS, help='what is '
                    'done to the images first, in this order; kept with the model')
     p.add_argument('--device', default='auto',
@@ -116,8 +121,8 @@ def _reproduce(p:argparse.ArgumentParser):
     p.add_argument('name', nargs='?', default='digits', choices=sorted(EXPERIMENTS),
                    help='digits, mnist, stl10 and cifar10 are the paper and what '
                    'goes past it; natural finds edges in photographs, bundled ones '
-                   'unless --data is given; deep, stationary and hierarchy are the '
-                   'second system; default: %(default)s')
+                   'unless --data is given; hierarchy is two levels of digits; deep and '
+                   'stationary are the second system; default: %(default)s')
     p.add_argument('--model', choices=['calm', 'stationary'], default='calm',
                    help='of natural: what photographs are modelled with; '
                    'default: %(default)s')
@@ -158,7 +163,7 @@ def parser()->argparse.ArgumentParser:
     s = add('show', 'draw filters, counts and likelihood')
     _model(s, 'calm.png', '.png or .html file to write')
     _json(s)
-    _reproduce(add('reproduce', 'run an experiment of the paper'))
+    _reproduce(add('reproduce', 'run an experiment'))
     return p
 
 # %% ../nbs/2_library/37_command.ipynb #8df05fbb

@@ -35,8 +35,10 @@ def log_normal(x:Tensor, # images, (...,C,H,W)
 
 # %% ../../nbs/1_paper/01_one_patch.ipynb #ada786b8
 def conv2d(*args, **kwargs)->Tensor:
-    "torch's conv2d without TF32, which would cost tenths of a nat on CUDA."
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    """torch's conv2d without TF32, which would cost tenths of a nat on CUDA, and
+    without NNPACK, whose transforms round more than a sum of products does."""
+    with (torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+          torch.backends.nnpack.flags(enabled=False)):
         return F.conv2d(*args, **kwargs)
 
 # %% ../../nbs/1_paper/01_one_patch.ipynb #1ab47e9d
