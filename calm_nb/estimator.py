@@ -260,7 +260,10 @@ def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice,
     "The batches of EM, in random order where the choice says so."
     n = choice.batch_size
     if n is None: return self._batches(X, w, share, **checks)
-    order, least = random_order(len(X), n), max(1, self.patch_size - 2*self.padding)
+    least = max(1, self.patch_size - 2*self.padding)
+    if choice.algorithm == 'batch':
+        return ImageBatches(X, n, w, share, min_size=least, **checks)
+    order = random_order(len(X), n)
     return ImageBatches(shuffled(X, order), n, None if w is None else w[order],
                         min_size=least, **checks)
 

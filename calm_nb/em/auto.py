@@ -76,7 +76,9 @@ def choose_algorithm(X:Images, # any source
     size = batch_size or min(size, images_at_a_time(X, most=2**26))
     if n < _FEWEST*size: return batch(f'fewer than {_FEWEST} batches of {size} images')
     if size*operations < _WORTH:
-        return batch(f'{size} images are too little work for an M-step')
+        many = int(min(_WORTH, 2**24*n_filters)/operations)
+        return Choice('batch', f'{size} images are too little work for an M-step',
+                      batch_size or max(size, many))
     worth = n if w is None else (w.sum()**2/w.pow(2).sum()).item()
     fast, share = 'growing', f'{worth/n_filters:.0f} images a filter'
     if side >= _WIDE:
