@@ -158,17 +158,22 @@ def _as_array(w:object)->object:
     plain = isinstance(w, Tensor) or not hasattr(w, '__array__')
     return w if plain else np.asarray(w)
 
-@patch
-def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None,
-             share:tuple[int,int]=(0,1), **checks)->ImageBatches:
+def _as_batches(X:Images, n:int|str, # images at a time; 'auto': chosen
+                w:Numbers|None, share:tuple[int,int], **checks)->ImageBatches:
     "Images of any source as checked batches, or every R-th of them."
-    n, R = self.batch_size, share[1]
+    R = share[1]
     if n == 'auto':
         n = images_at_a_time(X)
         if R > 1 and hasattr(X, '__len__'): n = min(n, -(-len(X)//R))
-    least = max(1, self.patch_size - 2*self.padding)
-    return ImageBatches(X, n, _as_array(sample_weight), share, min_size=least,
-                        **checks)
+    return ImageBatches(X, n, _as_array(w), share, **checks)
+
+@patch
+def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None,
+             share:tuple[int,int]=(0,1), n:int|None=None, # images at a time
+             **checks)->ImageBatches:
+    "Batches of images that are large enough for a filter."
+    return _as_batches(X, self.batch_size if n is None else n, sample_weight, share,
+                       min_size=max(1, self.patch_size - 2*self.padding), **checks)
 
 # %% ../nbs/2_library/27_estimator.ipynb #1d31b3d2
 @patch
@@ -259,13 +264,11 @@ def _to_visit(self:CALM, X:Images, w:Tensor|None, choice:Choice,
               share:tuple[int,int], checks:dict)->ImageBatches:
     "The batches of EM, in random order where the choice says so."
     n = choice.batch_size
-    if n is None: return self._batches(X, w, share, **checks)
-    least = max(1, self.patch_size - 2*self.padding)
-    if choice.algorithm == 'batch':
-        return ImageBatches(X, n, w, share, min_size=least, **checks)
+    if n is None or choice.algorithm == 'batch':
+        return self._batches(X, w, share, n, **checks)
     order = random_order(len(X), n)
-    return ImageBatches(shuffled(X, order), n, None if w is None else w[order],
-                        min_size=least, **checks)
+    return self._batches(shuffled(X, order), None if w is None else w[order], n=n,
+                         **checks)
 
 # %% ../nbs/2_library/27_estimator.ipynb #df17975e
 @patch

@@ -24,10 +24,10 @@ from torch import Tensor
 from .backends.distributed import process_group
 from .em.checkpoint import Checkpoint, digest, fingerprint
 from .em.driver import EMRun, batch_epoch, fit_em
-from .estimator import CALM, DeadFilterWarning, _as_array
+from .estimator import CALM, DeadFilterWarning, _as_batches
 from .features.pooling import by_chunks
 from .files import check_fields, load_tensors, save_tensors
-from .images.arrays import ImageBatches, Images, Numbers, images_at_a_time
+from .images.arrays import ImageBatches, Images, Numbers
 from .memory import give_back_memory
 from .models.completion import repair_parts, without_hidden
 from .models.geometry import (geometry, hierarchy_from, level_sizes,
@@ -143,11 +143,8 @@ def _check_params(self:HierarchicalCALM):
 def _batches(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None,
              share:tuple[int,int]=(0,1), **checks)->ImageBatches:
     "Images of any source as checked batches, or every R-th of them."
-    size = images_at_a_time(X) if self.batch_size == 'auto' else self.batch_size
-    if share[1] > 1 and self.batch_size == 'auto' and hasattr(X, '__len__'):
-        size = min(size, -(-len(X)//share[1]))
-    return ImageBatches(X, size, _as_array(sample_weight), share,
-                        min_size=self.patch_size, **checks)
+    return _as_batches(X, self.batch_size, sample_weight, share,
+                       min_size=self.patch_size, **checks)
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #fb7051ef
 @patch

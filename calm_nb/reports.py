@@ -47,7 +47,6 @@ def multiplies_bfloat16()->bool:
     has = any(getattr(torch.cpu, f'_is_{k}_supported', bool)() for k in kinds)
     return has and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
-
 # %% ../nbs/2_library/12_reports.ipynb #afe20853
 def _git(folder:str|Path, *a:str)->subprocess.CompletedProcess:
     "A command of git in a folder."

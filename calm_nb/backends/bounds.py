@@ -22,7 +22,6 @@ from .fast import DENSE, NO_BFLOAT16, ROUNDS, FastMixture, recast
 from ..reports import multiplies_bfloat16
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture
-from ..testing import rounding
 
 # %% ../../nbs/2_library/22_bounds.ipynb #ef1f9463
 class Drift:

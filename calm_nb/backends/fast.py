@@ -125,13 +125,13 @@ def sum_of_chunks(f:Callable, # (x, w) -> SufficientStats
 
 # %% ../../nbs/2_library/20_fast.ipynb #79cb89d9
 @patch
-def _one_place(self:FastMixture, x:Tensor, w:Tensor)->Iterator[SufficientStats]:
+def _one_place(self:FastMixture, x:Tensor, w:Tensor)->SufficientStats:
     "The sums over images the size of a filter."
     K, plain = len(self.filters), self.precise(x)[0] is not self
     n = min(max(2**14//K, -(-len(x)//torch.get_num_threads())), 2**18//K)
     self.forms[ROUNDS if plain else ONE] += len(x)
     form = PatchMixture.e_step if plain else FastMixture._place_stats
-    yield sum_of_chunks(partial(form, self), x, w, max(1, n))
+    return sum_of_chunks(partial(form, self), x, w, max(1, n))
 
 # %% ../../nbs/2_library/20_fast.ipynb #796756b1
 @patch
@@ -143,7 +143,7 @@ def e_step(self:FastMixture, x:Tensor, # images, (N,C,H,W)
     w = (torch.ones(len(x)) if w is None else w).to(f.device).double()
     one = self.window is None and self.locations(x.shape[-2:]) == (1, 1)
     x = x.to(f.device, f.dtype)
-    return sum((self._one_place if one else self._in_forms)(x, w))
+    return self._one_place(x, w) if one else sum(self._in_forms(x, w))
 
 # %% ../../nbs/2_library/20_fast.ipynb #c4845dc5
 def fft_score(m:PatchMixture, x:Tensor # images, (N,C,H,W)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['START', 'CHOSEN', 'TRIED', 'WIDE', 'RESULTS', 'layer_run', 'few_labels', 'tried_row', 'described', 'kernel_run',
            'try_kernels', 'Paper', 'paper_layer', 'paper_rows', 'supervised_run', 'supervised_row', 'Plan',
-           'run_compare', 'row_of', 'held_out', 'run_paper', 'run_parts', 'reproduce']
+           'run_compare', 'row_of', 'run_paper', 'run_parts', 'reproduce']
 
 # %% ../../nbs/3_experiments/08_cifar10.ipynb #ae046cfd
 import tempfile, warnings
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..estimator import CALM
-from .common import (SIZES, coded, folds, gain, judge,
-                                        judge_folds, part_of, row, sphered)
+from .common import (SIZES, coded, folds, gain, held_out,
+                                        judge, judge_folds, part_of, row, sphered)
 from ..features.classifiers import code_distances, gaussian_ridge
 from ..features.pooling import (SupervisedNet, accuracy, pooled_features,
                                       softmax_regression, supervised_accuracy,
@@ -209,11 +209,6 @@ def row_of(o:Options, d:Labelled)->dict:
     return layer_run(o, d, size=None)[0] | dict(row='k-means as Coates et al.'
         if o.learner == 'k-means'
         else f'EM, {o.K} filters, {o.pools}x{o.pools} squares')
-
-# %% ../../nbs/3_experiments/08_cifar10.ipynb #e250f000
-def held_out(d:Labelled, n:int=20000, n_valid:int=10000)->Labelled:
-    "The first training images, and the last to judge on."
-    return d.validation(n_valid).part(n, n_valid)
 
 # %% ../../nbs/3_experiments/08_cifar10.ipynb #02fe7451
 def run_paper(d:Labelled, p:Plan, parts:Parts)->dict:

@@ -20,7 +20,7 @@ from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, LinearSVC
 from torch import Tensor
 
-from .common import judge
+from .common import held_out, judge
 from ..features.classifiers import draw_per_class, standardise_
 from ..features.pooling import accuracy, softmax_regression
 from ..features.stacked import LevelPlan, learn_stack
@@ -200,23 +200,22 @@ def _judged(d:Labelled, plans:tuple, graph:dict, kernel:dict, K:int, **sizes)->d
         kernel=_by(by_kernel, z, d, **kernel))
 
 # %% ../../nbs/4_beyond/16_stacked_digits.ipynb #efcee8de
-def _held(d:Labelled)->Labelled: return d.validation(5000).part(10000, 5000)
-
 def _few_digits()->Labelled: return load_digits().part(400, 200)
 
-_SMALL = dict(n_learn=200, n=2000)
+_HELD, _SMALL = (10000, 5000), dict(n_learn=200, n=2000)
 
 # %% ../../nbs/4_beyond/16_stacked_digits.ipynb #2c63284a
 def _make_trials(out:Path, data:str|Path|None, tiny:bool)->dict:
     "`stacked_trials.json`: every stack, on held-out training images."
     if tiny: return _result(_few_digits(), {'tiny': TINY}, TINY[:1], 16, _SMALL)
-    return _result(_held(load_mnist(data)), TRIALS, (ONE,), 64, {})
+    return _result(held_out(load_mnist(data), *_HELD), TRIALS, (ONE,), 64, {})
 
 def _make_tops(out:Path, data:str|Path|None, tiny:bool)->dict:
     "`stacked_tops.json`: every graph and kernel, on held-out training images."
     if tiny: return _tops(_few_digits(), TINY, [GRAPH | dict(n=20)],
                           [KERNEL | dict(n=20)], **_SMALL)
-    return _tops(_held(load_mnist(data)), TRIALS[CHOSEN], GRAPHS, KERNELS)
+    d = held_out(load_mnist(data), *_HELD)
+    return _tops(d, TRIALS[CHOSEN], GRAPHS, KERNELS)
 
 def _make_mnist(out:Path, data:str|Path|None, tiny:bool)->dict:
     "`stacked_mnist.json`: the chosen ones, on the test part."

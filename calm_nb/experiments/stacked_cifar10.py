@@ -11,16 +11,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import mean, stdev
 
 import torch
 from torch import Tensor
 
-from .common import SIZES, coded
+from .common import SIZES, coded, held_out
 from ..features.classifiers import (code_distances, draw_per_class,
                                           gaussian_ridge)
 from ..features.stacked import LevelPlan, Stack, learn_stack
-from ..features.whitened import Layer, Options, learn_layer
+from ..features.whitened import Options, learn_layer
 from ..images.arrays import as_images
 from ..images.datasets import Labelled, load_cifar10, two_photographs
 from ..reports import Parts, Timer, describe_data
@@ -126,7 +125,7 @@ def _file(name:str, make:Callable, # of data, plan and parts
     with tempfile.TemporaryDirectory() as folder:
         d = load_cifar10(two_photographs(Path(folder)) if tiny else data)
     p = tiny_plan() if tiny else Plan()
-    if held: d = d.validation(p.held[1]).part(*p.held)
+    if held: d = held_out(d, *p.held)
     said = describe_data(d.name, d.x, d.y, d.x_test, d.y_test)
     parts = Parts(out/f'{name}.parts', asdict(p) | said)
     return make(d, p, parts) | dict(
