@@ -121,8 +121,8 @@ def _reproduce(p:argparse.ArgumentParser):
     p.add_argument('name', nargs='?', default='digits', choices=sorted(EXPERIMENTS),
                    help='digits, mnist, stl10 and cifar10 are the paper and what '
                    'goes past it; natural finds edges in photographs, bundled ones '
-                   'unless --data is given; hierarchy is two levels of digits; deep and '
-                   'stationary are the second system; default: %(default)s')
+                   'unless --data is given; hierarchy is two levels of digits; '
+                   'deep and stationary are the second system; default: %(default)s')
     p.add_argument('--model', choices=['calm', 'stationary'], default='calm',
                    help='of natural: what photographs are modelled with; '
                    'default: %(default)s')

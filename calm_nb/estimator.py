@@ -7,6 +7,7 @@ __all__ = ['CALM', 'DeadFilterWarning', 'numpydoc']
 
 # %% ../nbs/2_library/27_estimator.ipynb #00e63bd9
 import math, numbers, os, warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from .em.steps import SufficientStats
 from .features.pooling import pool
 from .images.arrays import (ImageBatches, Images, Numbers, as_numbers,
                                    as_weights, check_order, images_at_a_time)
-from .images.patches import random_patches
+from .images.patches import likely_patches, random_patches
 from .memory import (check_memory, fit_memory, give_back_memory,
                             machine_memory, memory_errors)
 from .models.mixture import PatchMixture
@@ -211,7 +212,9 @@ def _start(self:CALM, batches:ImageBatches, x:Tensor, rng:np.random.RandomState
         return m.with_state(last.state())
     if not isinstance(self.init, str): f = self._given_filters((K, C, L, L))
     elif self.init == 'patches':
-        f = random_patches(batches, K, L, self.padding, rng)
+        draw = (partial(likely_patches, variance=float(self.variance))
+                if self.window is None else random_patches)
+        f = draw(batches, K, L, self.padding, rng=rng)
     else: f = torch.as_tensor(rng.standard_normal((K, C, L, L)))
     return self._mixture(f.to(self._device(), x.dtype), size)
 

@@ -420,5 +420,5 @@ def load(cls:HierarchicalCALM, path:str|Path # file that `save` wrote
         return self._restore(tensors, meta)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError,
             OverflowError) as e:
-        raise ValueError(f'{path}: expected a HierarchicalCALM, got one whose parts '
-                         f'do not fit together ({e}); name another') from e
+        raise ValueError(f'{path}: expected a HierarchicalCALM, got one whose '
+                         f'parts do not fit together ({e}); name another') from e

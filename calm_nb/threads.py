@@ -47,5 +47,6 @@ def notice_waiting(shortest:float=5. # seconds, below which nothing is said
         say = ' '.join(f'{k}={v}' for k, v in SHORT_WAIT.items())
         text = (f'{threads} threads had {had:.0f} % of their cores and wait by '
                 'spinning')
-        warnings.warn(f'threads: {text}; set {say} before Python starts, or '
-                      'call calm_nb.threads.wait_briefly() before torch is imported')
+        warnings.warn(f'threads: {text}; set {say} before Python starts, '
+                      'or call calm_nb.threads.wait_briefly() before torch is '
+                      'imported')

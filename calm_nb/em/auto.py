@@ -74,7 +74,8 @@ def choose_algorithm(X:Images, # any source
     if w is not None and len(w) != n: return batch('weights are missing')
     size = max(-(-n//_MOST), math.ceil(_WORTH/operations))
     size = batch_size or min(size, images_at_a_time(X, most=2**26))
-    if n < _FEWEST*size: return batch(f'fewer than {_FEWEST} batches of {size} images')
+    if n < _FEWEST*size:
+        return batch(f'fewer than {_FEWEST} batches of {size} images')
     if size*operations < _WORTH:
         many = int(min(_WORTH, 2**24*n_filters)/operations)
         return Choice('batch', f'{size} images are too little work for an M-step',

@@ -227,7 +227,8 @@ def run_parts(d:Labelled, p:Plan, parts:Parts)->dict:
     "Every part of the file."
     some, fewer = held_out(d, *p.held), held_out(d, *p.kernels)
     few = tuple(replace(o, K=o.K//2) for o in p.sizes)
-    tried = [parts(f'tried: {k}', tried_row, k, o, some) for k, o in p.tried.items()]
+    tried = [parts(f'tried: {k}', tried_row, k, o, some)
+             for k, o in p.tried.items()]
     kernels = lambda: dict(rows=try_kernels(fewer, few))
     return dict(tried=dict(rows=tried), compare=run_compare(d, p, parts),
                 few=parts('few', few_labels, p.few, d, p.fold),

@@ -80,7 +80,8 @@ def run_speed(config:dict, progress:bool=False)->dict:
                   processor=(c2-c1)/(n-1))]
     return dict(config=c, rows=rows, means=gap(ours.means, ref.means_),
                 covariances=gap(ours.covariances, ref.covariances_),
-                means_float32=gap(fast.means, ref.means_), bound=step_bound(start, x),
+                means_float32=gap(fast.means, ref.means_),
+                bound=step_bound(start, x),
                 first=max(gap(one.means, ref1.means_),
                           gap(one.covariances, ref1.covariances_)),
                 learned=gap(one.means, start.means))

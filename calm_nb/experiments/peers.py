@@ -133,8 +133,8 @@ def images_of(c:Peers, data:str|None=None)->Labelled:
 
 # %% ../../nbs/6_speed/04_peers.ipynb #e227afe4
 def run_one(name:str, c:Peers, file:str, data:str|None=None)->dict:
-    """One fit in this process: seconds, MiB, nats per held-out patch; the filters go
-    to `file`."""
+    """One fit in this process: seconds, MiB, nats per held-out patch; the filters
+    go to `file`."""
     f, warm = CONTENDERS[name][0], Peers(K=2, L=c.L, steps=1, n_patches=50)
     every = images_of(c, data).x
     x = every[:c.images]

@@ -142,8 +142,8 @@ def _make_folder(out:Path, data:str|Path|None, tiny:bool)->dict:
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp) if tiny else data_root(data)/'bsds'/'train'
         if tiny: bundled_files(folder)
-        args = ['fit', str(folder), '--crop', '96', '--steps', 'whiten', 'standardise',
-                '--patch-size', '10', '--window', '8', '--learn-variance',
+        args = ['fit', str(folder), '--crop', '96', '--steps', 'whiten',
+                'standardise', '--patch-size', '10', '--window', '8', '--learn-variance',
                 '--learn-weights', '--out', str(out/'folder.safetensors'), '--json',
                 '--quiet',
                 *(['--max-iter', '2', '--n-filters', '4'] if tiny else [])]

@@ -318,6 +318,7 @@ def _make_gpu(out:Path, data:str|Path|None, tiny:bool, rows_of:Callable=gpu_rows
     rows = {k: parts(k, lambda: rows_of({k: (m, x, GPU_IMAGES[k])}, s.repeats)[k])
             for k, (m, x) in problems(s, x).items()} if found or not tiny else {}
     parts.finish()
-    return dict(rows=rows, seed=s.seed, data=said, device='cuda' if found else 'cpu')
+    return dict(rows=rows, seed=s.seed, data=said,
+                device='cuda' if found else 'cpu')
 
 RESULTS = {'speed.json': _make_speed, 'gpu.json': _make_gpu}

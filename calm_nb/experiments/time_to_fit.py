@@ -302,7 +302,8 @@ def try_way(way:str, # of `WAYS`
 # %% ../../nbs/6_speed/01_fit.ipynb #8da3349f
 WAITS = {'as torch comes': {}, 'wait_briefly': SHORT_WAIT,
          'passive': dict(OMP_WAIT_POLICY='passive'),
-         **{f'{n} turns': dict(GOMP_SPINCOUNT=n) for n in ('1000', '3000', '30000')}}
+         **{f'{n} turns': dict(GOMP_SPINCOUNT=n)
+            for n in ('1000', '3000', '30000')}}
 
 def fit_seconds(images:int, epochs:int)->float:
     "Seconds of a fit in this process, to noise of MNIST's shape."

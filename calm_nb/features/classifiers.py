@@ -89,8 +89,8 @@ def _cholesky_solve(L:Tensor, blocks:list, t:Tensor # (N,C), overwritten
 
 # %% ../../nbs/2_library/34_classifiers.ipynb #8cea1a4c
 def standardise_(f:Tensor, other:Tensor)->tuple[Tensor,Tensor]:
-    """Both, (N,F) and (M,F), in place: less the mean of the first, over its deviation
-    plus 1e-4 of the mean deviation."""
+    """Both, (N,F) and (M,F), in place: less the mean of the first, over its
+    deviation plus 1e-4 of the mean deviation."""
     m, s = f.mean(0), f.std(0)
     s = s + 1e-4*s.mean()
     return f.sub_(m).div_(s), other.sub_(m).div_(s)

@@ -19,7 +19,7 @@ from .whitened import Layer
 # %% ../../nbs/4_beyond/15_stacked_layers.ipynb #e5c770e9
 @dataclass(frozen=True)
 class ChannelWhitening:
-    "Channels of a map without correlation, with a deviation of a third (eq. 4.15.1)."
+    "Channels of a map without correlation, of deviation a third (eq. 4.15.1)."
     weight:Tensor # (n,K,1,1)
     bias:Tensor # (n,)
 
@@ -102,7 +102,7 @@ def learn_stack(x:Tensor, # some images, (N,C,H,W), pixels in 0..1
                 seed:int=0,
                 n:int=50000, # patches a bank
                 only_top:bool=False,
-                first:Encoder|Layer|None=None, # a lowest level that is there already
+                first:Encoder|Layer|None=None, # a lowest level that is there
                )->tuple[Stack,list]: # the stack, and log-likelihoods of every bank
     "Levels from the lowest up, each by EM (eq. 4), without labels."
     levels, between, curves = [first] if first else [], [], []

@@ -189,7 +189,7 @@ def two_photographs(root:Path, # folder to write to
                     n:int=60, # training pictures per class
                    )->Path:
     """A stand-in for CIFAR-10: squares of 64x64 pixels of two photographs at half
-    the size, `n//2` test pictures per class, which may overlap the training ones."""
+    the size, `n//2` test pictures per class, which may overlap the others."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
     g = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['all_patches', 'cut_patches', 'sampled_patches', 'as_pictures', 'random_crops', 'natural_patches', 'sample_images',
-           'random_patches']
+           'random_patches', 'likely_patches']
 
 # %% ../../nbs/2_library/09_patches.ipynb #a9f6c318
 from collections.abc import Sequence
@@ -125,3 +125,21 @@ def random_patches(batches:ImageBatches, # images and their weights
     at = [rng.randint(s - patch_size + 1, size=n) for s in x.shape[-2:]]
     places = torch.as_tensor(np.stack([np.arange(n), *at], 1))
     return cut_patches(x, places, patch_size)
+
+# %% ../../nbs/2_library/09_patches.ipynb #5b7a9c02
+def likely_patches(batches:ImageBatches, # images and their weights
+                   n:int, # number of patches
+                   patch_size:int, # L
+                   padding:int, # zeros around an image
+                   variance:float, # sigma2
+                   rng:np.random.RandomState)->Tensor: # (n,C,L,L)
+    "One patch from each of `n` random images, its location drawn by eq. 2.9.1."
+    x = F.pad(sample_images(batches, n, rng), 4*(padding,))
+    e = x.pow(2).sum(1).double()
+    for side in (patch_size, 1), (1, patch_size):
+        e = F.avg_pool2d(e, side, 1, divisor_override=1)
+    p = (e.flatten(1)/(2*variance)).softmax(1).cumsum(1)
+    u = (p < torch.as_tensor(rng.random_sample((n, 1)))).sum(1)
+    u = u.clamp(max=p.shape[1] - 1)
+    return cut_patches(x, torch.stack([torch.arange(n), u//e.shape[2],
+                                       u % e.shape[2]], 1), patch_size)
