@@ -55,7 +55,7 @@ def _git(folder:str|Path, *a:str)->subprocess.CompletedProcess:
                           capture_output=True, text=True)
 
 # %% ../nbs/2_library/12_reports.ipynb #afe20855
-def commit_of(folder:str|Path, # of the package's code
+def commit_of(folder:str|Path=Path(calm_nb.__file__).parent, # code of the package
              )->tuple: # commit, and whether the tree is as committed; or None, None
     "Commit of the code in a folder, and whether all but `results` is as committed."
     all_else = '--', ':/', ':(top,exclude)results'
@@ -70,7 +70,7 @@ def commit_of(folder:str|Path, # of the package's code
 def provenance(device:str='cpu')->dict:
     "Date, commit, machine and versions of a run."
     gpu = torch.device(device).type == 'cuda'
-    commit, clean = commit_of(Path(calm_nb.__file__).parent)
+    commit, clean = commit_of()
     count = getattr(os, 'sched_getaffinity', None)
     packages = dict(torch='torch', torchvision='torchvision',
                     sklearn='scikit-learn')
@@ -148,7 +148,7 @@ class Parts:
     def __init__(self, path:str|Path, # file to keep them in
                  settings:dict): # of the run; parts of another are not used
         self.path, self.done = Path(path), {}
-        code = commit_of(Path(calm_nb.__file__).parent)
+        code = commit_of()
         self.settings = json.loads(json.dumps(settings | dict(code=code)))
         held = load_result(self.path) if self.path.exists() else {}
         if held.get('settings') == self.settings: self.done = held['done']
@@ -235,7 +235,7 @@ def make_result(name:str, # of the file, such as mnist.json
                )->dict:
     "Make a results file from nothing, and return what it holds."
     makers, path, t = experiments(package), Path(out)/name, Timer()
-    begun = commit_of(Path(calm_nb.__file__).parent)
+    begun = commit_of()
     if name not in makers:
         known = ', '.join(sorted(makers))
         raise ValueError(f'name: expected one of {known}, got {name}')

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .driver import EMRun
 from .steps import SufficientStats
-from ..files import check_fields, load_tensors, save_tensors
+from ..files import (check_fields, load_tensors, remove_abandoned,
+                           save_tensors)
 from ..images.arrays import ImageBatches, Numbers, as_numbers
 from ..models.mixture import PatchMixture
 from ..schema import (MIXTURE, check_batches, check_last, check_run,
@@ -171,6 +172,7 @@ class Checkpoint:
             )->EMRun|None:
         "The run in the file, None without a file; `ValueError` for another run's."
         self.settings = getattr(model, 'settings', dict)() | self.extra
+        remove_abandoned(self.path)
         if not self.path.exists(): return None
         return load_run(self.path, model, self.settings)
 

@@ -32,7 +32,7 @@ from ..em.algorithms import (HalvedBatches, at_half_size,
 from ..em.steps import SufficientStats
 from ..em.driver import EMRun, SingleProcess, batch_epoch, fit_em
 from ..estimator import CALM
-from .common import clock, level, sphered_crops
+from .common import clock, level, random_layer, sphered_crops
 from ..features.whitened import whitened
 from ..images.datasets import (load_cifar10, load_digits, load_mnist,
                                      two_photographs)
@@ -46,7 +46,7 @@ class Case:
     "A fit to time."
     x:Tensor # images, (N,C,H,W)
     settings:dict # parameters of `CALM`
-    start:str = 'random' # of the paper's program; or 'patches'
+    start:str = 'random' # of the paper's program, as in `start_of`
     batch:int = 1000 # images that the program takes at a time
 
 def mnist_cases(tiny:bool=False, data:str|None=None)->dict: # of Case
@@ -56,7 +56,7 @@ def mnist_cases(tiny:bool=False, data:str|None=None)->dict: # of Case
     one = dict(n_filters=K, patch_size=L, padding=padding)
     return {'MNIST, variance 1': Case(x, one),
             'MNIST, learned variance': Case(
-                x, one | dict(learn_variance=True), 'patches')}
+                x, one | dict(learn_variance=True), 'random patches')}
 
 # %% ../../nbs/6_speed/01_fit.ipynb #76e435a0
 def photograph_cases(tiny:bool=False, data:str|None=None)->dict: # of Case
@@ -82,10 +82,13 @@ def machine_load(before:float, # load average then
     return dict(load=[before, after], idle=idle)
 
 # %% ../../nbs/6_speed/01_fit.ipynb #6c7db17d
-def start_of(c:Case, kind:str, # 'random' or 'patches'
+def start_of(c:Case, kind:str, # 'random', 'patches' or 'random patches'
              seed:int)->PatchMixture:
-    "The mixture that `CALM` would start from."
-    calm = CALM(**c.settings, init=kind, progress=False)
+    "The mixture that `CALM` would start from, or one from random patches."
+    s = c.settings
+    init = kind if kind != 'random patches' else random_layer(
+        c.x, s['n_filters'], s['patch_size'], s.get('padding', 0), seed).filters
+    calm = CALM(**s, init=init, progress=False)
     return calm._start(calm._batches(c.x), c.x[:1], check_random_state(seed))
 
 def paper_program(c:Case, passes:int=15, # of batch EM
@@ -197,7 +200,7 @@ def time_case(c:Case, seeds:tuple=(0, 1, 2) # of the starts
     runs = [*(('auto', s) for s in seeds), ('growing', 0), ('batch', 0)]
     fits = [fit_to_level(c, *r, goals) for r in runs]
     fits += [fit_to_level(c, 'auto', s, goals, c.start) for s in seeds
-             if c.start != 'patches']
+             if c.start == 'random']
     ends = [timed_fit(c, a, 0, {}) for a in ('auto', 'batch')]
     ends = [r | dict(level=level(m, c.x)) for r, m in ends]
     return dict(images=list(c.x.shape), settings=c.settings, fits=fits, ends=ends,
