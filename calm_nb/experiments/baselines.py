@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEARNERS', 'WAYS', 'MORE', 'RESULTS', 'Plan', 'load', 'fit_random', 'best_patches', 'kmeans_step', 'fit_kmeans',
-           'fit_em', 'judge_layer', 'one_run', 'by_steps', 'pixel_run', 'run', 'Cases', 'changed', 'one_case',
-           'run_cases']
+           'fit_em', 'from_patches', 'judge_layer', 'one_run', 'by_steps', 'pixel_run', 'run', 'Cases', 'changed',
+           'one_case', 'run_cases']
 
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #a8815702
 from dataclasses import asdict, dataclass, replace
@@ -89,10 +89,14 @@ def fit_em(x:Tensor, # images, (N,C,H,W)
     "Algorithm 1, from noise unless told otherwise, with options of `CALM`."
     return em_layer(x, K, p.side, p.padding, seed, p.epochs, **options)
 
+def from_patches(x:Tensor, K:int, seed:int, p:Plan)->PatchMixture:
+    "Algorithm 1 from the filters of `fit_random`."
+    return fit_em(x, K, seed, p, init=fit_random(x, K, seed, p).filters)
+
 LEARNERS = {'random patches': fit_random, 'k-means': fit_kmeans, 'EM': fit_em,
             'EM, learned variance': partial(fit_em, learn_variance=True),
             'EM, learned weights': partial(fit_em, learn_weights=True),
-            'EM, from patches': partial(fit_em, init='patches')}
+            'EM, from patches': from_patches}
 
 # %% ../../nbs/3_experiments/03_mnist_baselines.ipynb #78ef016d
 WAYS = 'unscaled', 'standardised'
