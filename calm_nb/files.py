@@ -17,11 +17,11 @@ from torch import Tensor
 
 # %% ../nbs/2_library/04_files.ipynb #8c8dc7b8
 def _prefix(path:Path)->Path:
-    "Temporary folders of a file: its name and this machine; process, digits follow."
+    "How names of temporary folders of a file begin; process and digits follow."
     return path.with_name(f'.{path.name}.{platform.node()}-')
 
 def remove_abandoned(path:str|Path): # file that may have been written to
-    "Remove the temporary folders of a file whose processes are dead."
+    "Remove the temporary folders that dead processes left beside a file."
     if os.name != 'posix': return    # elsewhere os.kill(pid, 0) ends the process
     prefix = _prefix(Path(os.path.realpath(path)))
     for f in prefix.parent.glob(glob.escape(prefix.name) + '*'):

@@ -100,10 +100,9 @@ def _lively(im:np.ndarray, size:int, n:int, min_std:float,
     return (p - p.mean((2,3), keepdim=True))[p.flatten(1).std(1) >= min_std]
 
 # %% ../../nbs/2_library/09_patches.ipynb #ebebf862
-def sample_images(batches:ImageBatches, # images and their weights
-                  n:int, # number of images
-                  rng:np.random.RandomState)->Tensor: # (n,C,H,W)
-    "`n` different images drawn by weight; repeated only if there are fewer."
+def _different_images(batches:ImageBatches, # images and their weights
+                      n:int, rng:np.random.RandomState)->Tensor: # (up to n,C,H,W)
+    "`n` different images drawn by weight, or all of them."
     keys, kept = torch.empty(0, dtype=torch.float64), None
     for x, w in batches:
         new = torch.as_tensor(rng.exponential(size=len(x)))/(1. if w is None else w)
@@ -111,7 +110,13 @@ def sample_images(batches:ImageBatches, # images and their weights
         keys = torch.cat([keys, new])
         best = keys.argsort()[:n]
         kept, keys = kept[best], keys[best]
-    kept = kept[keys.isfinite()]
+    return kept[keys.isfinite()]
+
+def sample_images(batches:ImageBatches, # images and their weights
+                  n:int, # number of images
+                  rng:np.random.RandomState)->Tensor: # (n,C,H,W)
+    "`n` different images drawn by weight; repeated only if there are fewer."
+    kept = _different_images(batches, n, rng)
     return kept[torch.arange(n) % len(kept)]
 
 # %% ../../nbs/2_library/09_patches.ipynb #cbe20961
@@ -134,12 +139,15 @@ def likely_patches(batches:ImageBatches, # images and their weights
                    variance:float, # sigma2
                    rng:np.random.RandomState)->Tensor: # (n,C,L,L)
     "One patch from each of `n` random images, its location drawn by eq. 2.9.1."
-    x = F.pad(sample_images(batches, n, rng), 4*(padding,))
-    e = x.pow(2).sum(1).double()
+    x = _different_images(batches, n, rng)
+    m, x = len(x), F.pad(x[torch.arange(n) % len(x)], 4*(padding,))
+    e = x.double().pow(2).sum(1).cpu()
     for side in (patch_size, 1), (1, patch_size):
         e = F.avg_pool2d(e, side, 1, divisor_override=1)
-    p = (e.flatten(1)/(2*variance)).softmax(1).cumsum(1)
+    width, e = e.shape[2], e.flatten(1)
+    p = ((e - e.amax(1, keepdim=True))/(2*variance)).softmax(1).cumsum(1)
     u = (p < torch.as_tensor(rng.random_sample((n, 1)))).sum(1)
-    u = u.clamp(max=p.shape[1] - 1)
-    return cut_patches(x, torch.stack([torch.arange(n), u//e.shape[2],
-                                       u % e.shape[2]], 1), patch_size)
+    u = u.clamp(max=e.shape[1] - 1)
+    u[m:] = torch.as_tensor(rng.randint(e.shape[1], size=n - m)) # of images again
+    return cut_patches(x, torch.stack([torch.arange(n), u//width, u % width], 1),
+                       patch_size)
