@@ -172,7 +172,7 @@ def _as_batches(X:Images, n:int|str, # images at a time; 'auto': chosen
 def _batches(self:CALM, X:Images, sample_weight:Numbers|None=None,
              share:tuple[int,int]=(0,1), n:int|None=None, # images at a time
              **checks)->ImageBatches:
-    "Batches of images that are large enough for a filter."
+    "Images of any source as batches; `ValueError` if one is smaller than a filter."
     return _as_batches(X, self.batch_size if n is None else n, sample_weight, share,
                        min_size=max(1, self.patch_size - 2*self.padding), **checks)
 

@@ -190,6 +190,7 @@ def _check_one_window(self:PatchMixture, size:tuple[int,int]):
     places = self.locations(size)
     if self.window is None or max(places) <= self.window: return
     side = self.window + self.filters.shape[-1] - 1 - 2*self.padding
-    raise ValueError(f'size: expected an image of one window, at most '
+    raise ValueError('size: expected an image of one window, at most '
                      f'{side}x{side} pixels, got {size[0]}x{size[1]}; windows that '
-                     'overlap have no joint density, so no image of several can be drawn')
+                     'overlap have no joint density, so no image of several can '
+                     'be drawn')
