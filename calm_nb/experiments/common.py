@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'worst_change', 'row', 'judge', 'folds', 'part_of', 'held_out', 'judge_folds', 'gain', 'sphered',
-           'sphered_crops', 'random_layer', 'em_layer', 'coded', 'level', 'clock', 'time_unit', 'starts_of', 'reached',
-           'times_faster']
+           'sphered_crops', 'random_layer', 'random_start', 'em_layer', 'coded', 'level', 'clock', 'time_unit',
+           'starts_of', 'reached', 'times_faster']
 
 # %% ../../nbs/3_experiments/01_common.ipynb #5ba20e3d
 import time, warnings
@@ -111,6 +111,14 @@ def random_layer(x:Tensor, # images, (N,C,H,W)
     f = random_patches(ImageBatches(x), K, side, padding,
                        np.random.RandomState(seed))
     return PatchMixture(f, padding=padding)
+
+# %% ../../nbs/3_experiments/01_common.ipynb #1d24c82e
+def random_start(x:Tensor, # images, (N,C,H,W)
+                 K:int, options:dict, # of `CALM`
+                 seed:int)->Tensor: # filters, (K,C,L,L)
+    "The filters of `random_layer`."
+    side, padding = options['patch_size'], options.get('padding', 0)
+    return random_layer(x, K, side, padding, seed).filters
 
 # %% ../../nbs/3_experiments/01_common.ipynb #4a12a90f
 def em_layer(x:Tensor, # images, (N,C,H,W)

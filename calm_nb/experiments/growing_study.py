@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..estimator import CALM
-from .common import clock, level, random_layer, sphered_crops
+from .common import clock, level, random_start, sphered_crops
 from ..features.whitened import whitened
 from ..images.datasets import (load_cifar10, load_digits, load_mnist,
                                      two_photographs)
@@ -71,9 +71,7 @@ def fit_by(algorithm:str, # of `CALM`, or RANDOM
     "Likelihood at the end of a fit, its passes and its time."
     init, size = 'patches', -(-len(x)//s.batches)
     if algorithm == RANDOM:
-        algorithm, init = 'batch', random_layer(
-            x, s.n_filters, settings['patch_size'], settings.get('padding', 0),
-            seed).filters
+        algorithm, init = 'batch', random_start(x, s.n_filters, settings, seed)
     if algorithm == 'batch': size = 'auto'
     calm = CALM(s.n_filters, **settings, algorithm=algorithm, batch_size=size,
                 init=init, random_state=seed, progress=False)

@@ -32,7 +32,7 @@ from ..em.algorithms import (HalvedBatches, at_half_size,
 from ..em.steps import SufficientStats
 from ..em.driver import EMRun, SingleProcess, batch_epoch, fit_em
 from ..estimator import CALM
-from .common import clock, level, random_layer, sphered_crops
+from .common import clock, level, random_start, sphered_crops
 from ..features.whitened import whitened
 from ..images.datasets import (load_cifar10, load_digits, load_mnist,
                                      two_photographs)
@@ -85,10 +85,9 @@ def machine_load(before:float, # load average then
 def start_of(c:Case, kind:str, # 'random', 'patches' or 'random patches'
              seed:int)->PatchMixture:
     "The mixture that `CALM` would start from, or one from random patches."
-    s = c.settings
-    init = kind if kind != 'random patches' else random_layer(
-        c.x, s['n_filters'], s['patch_size'], s.get('padding', 0), seed).filters
-    calm = CALM(**s, init=init, progress=False)
+    if kind == 'random patches':
+        kind = random_start(c.x, c.settings['n_filters'], c.settings, seed)
+    calm = CALM(**c.settings, init=kind, progress=False)
     return calm._start(calm._batches(c.x), c.x[:1], check_random_state(seed))
 
 def paper_program(c:Case, passes:int=15, # of batch EM
