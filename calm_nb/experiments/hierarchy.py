@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRIALS', 'RESULTS', 'images_of', 'n_free', 'equal_filters', 'one_level', 'lower_half', 'fill_in', 'squared_error',
-           'measured', 'conditional_mean', 'gaussian_row', 'nearest_row', 'top_purity', 'levels_of', 'averaged',
+           'measured', 'conditional_mean', 'gaussian_rows', 'nearest_row', 'top_purity', 'levels_of', 'averaged',
            'cost_of_pass', 'parts_as_images', 'pictures', 'run', 'held_out', 'per_image', 'trial', 'run_trials',
            'figures', 'report', 'reproduce']
 
@@ -35,15 +35,15 @@ from ..reports import (Parts, describe_data, pack, paired_gain, provenance,
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #a529b3b5
 _DIGITS = dict(data='digits', n=1000, n_valid=200, n_test=400, seeds=(0,),
                variances=('learned',), whole=6, epochs=12,
-               gaussians=(3, (.003, .01)),
+               gaussians=((3,), (.003, .01)),
                calm=dict(n_filters=16, patch_size=3, cell=2, n_parts=20,
                          part_size=4))
 _MNIST = dict(data='mnist', n=2000, n_valid=500, n_test=1000, seeds=(0, 1, 2),
-              variances=('learned', .05), whole=20, epochs=12,
-              gaussians=(5, (.003, .01, .03)),
-              calm=dict(n_filters=64, patch_size=9, cell=7, n_parts=30,
-                        part_size=4))
-_FULL = _MNIST | dict(n=20000, n_test=10000)
+              variances=('learned', .1), whole=20, epochs=60,
+              gaussians=((2, 5, 10), (.001, .003, .01, .03, .1)),
+              calm=dict(n_filters=64, patch_size=7, cell=4, n_parts=30,
+                        part_size=7))
+_FULL = _MNIST | dict(n=60000, n_test=10000, seeds=(0,), variances=(.1,))
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #7a1a816d
 def images_of(config:dict, data:str|Path|None=None # folder of the data sets
@@ -74,9 +74,9 @@ def one_level(h:HierarchicalCALM, x:Tensor, # its settings, and images
              )->Hierarchy:
     "A model without parts, from the start and by the EM of `h`."
     batches = ImageBatches(x)
-    start = start_filters(batches, h.n_filters, h.patch_size, h.cell, h.variance,
-                          h.learn_variance, check_random_state(h.random_state),
-                          h._device())
+    start = start_filters(batches, h.n_filters, h.patch_size, h._sizes()[0][2],
+                          h.variance, h.learn_variance,
+                          check_random_state(h.random_state), h._device())
     return fit_em(start, batches, h.max_iter, h.tol, progress=h.progress).model
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #e1264f1e
@@ -133,28 +133,36 @@ def conditional_mean(g:object, # a `GaussianMixture` with full covariances
     return out
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #5757deac
-def _chosen(config:dict, d:Labelled, valid:Tensor)->tuple: # mixture, ridge
-    "Full Gaussians of whole images; their ridge is chosen on held-out images."
+def _gaussians(config:dict, d:Labelled)->list: # of (mixture, name)
+    "Full Gaussians of whole images, for every number of them and ridge."
     gaussian = importlib.import_module('calm_nb.models.gaussian') # a later chapter
-    (K, regs), x = config['gaussians'], d.x.flatten(1)
-    def learned(reg):
-        start = gaussian.gaussian_start(x, K, reg_covar=reg, seed=0)
+    (Ks, ridges), x = config['gaussians'], d.x.flatten(1)
+    def learned(K, ridge):
+        start = gaussian.gaussian_start(x, K, reg_covar=ridge, seed=0)
         return fit_em(start, [(x, None)], config['epochs'], .1,
                       progress=False).model
-    mixtures = [(learned(reg), reg) for reg in regs]
-    return max(mixtures, key=lambda m: m[0].log_likelihood(valid.flatten(1)).mean())
+    return [(learned(K, v), f'{K} full Gaussians, ridge {v}')
+            for K in Ks for v in ridges]
+
+def _filled(g:object, x:Tensor)->float: # a `GaussianMixture`, images
+    "Error of completion."
+    hide = lower_half(x)
+    guess = conditional_mean(g, x.flatten(1), hide.expand_as(x[0]).flatten())
+    return squared_error(guess.view_as(x), x, hide)
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #e1f1593f
-def gaussian_row(config:dict, d:Labelled, valid:Tensor)->dict:
-    "The row of full Gaussians."
-    flat, hide = d.x_test.flatten(1), lower_half(d.x)
-    g, reg = _chosen(config, d, valid)
-    nats = g.log_likelihood(flat).mean().item()
-    guess = conditional_mean(g, flat, hide.expand_as(d.x[0]).flatten())
-    return dict(model=f"{config['gaussians'][0]} full Gaussians", nats=nats,
-                parameters=g.n_free, reg_covar=reg,
-                bits_per_pixel=-nats/math.log(2)/flat.shape[1],
-                mse=squared_error(guess.view_as(d.x_test), d.x_test, hide))
+def gaussian_rows(config:dict, d:Labelled, valid:Tensor)->list:
+    "The rows of full Gaussians: those of highest density, and of least error."
+    mixtures, flat = _gaussians(config, d), d.x_test.flatten(1)
+    nats = lambda g, x: g.log_likelihood(x).mean().item()
+    dense = max(mixtures, key=lambda m: nats(m[0], valid.flatten(1)))
+    exact = min(mixtures, key=lambda m: _filled(m[0], valid))
+    def row(g, name):
+        n = nats(g, flat)
+        return dict(model=name, nats=n, parameters=g.n_free,
+                    bits_per_pixel=-n/math.log(2)/flat.shape[1],
+                    mse=_filled(g, d.x_test))
+    return [row(*m) for m in (dense, exact)]
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #e689ccbd
 def nearest_row(d:Labelled)->dict:
@@ -214,7 +222,7 @@ def averaged(rows:list)->list:
     for r in rows: groups[r['model'], r.get('learned')].append(r)
     def one(rs):
         r = {k: v for k, v in rs[0].items()
-             if k in ('model', 'learned', 'parameters', 'reg_covar')}
+             if k in ('model', 'learned', 'parameters')}
         for k in ('nats', 'bits_per_pixel', 'mse', 'variance', 'purity'):
             if not (v := [s[k] for s in rs if k in s]): continue
             r |= {k: mean(v), f'{k}_deviation': stdev(v) if len(v) > 1 else None}
@@ -269,7 +277,7 @@ def _part(config:dict, d:Labelled, seed:int, variance:str|float, device:str,
 
 def _others(config:dict, d:Labelled, valid:Tensor)->dict:
     "The rows of what the hierarchy is compared with."
-    return dict(rows=[gaussian_row(config, d, valid), nearest_row(d)])
+    return dict(rows=[*gaussian_rows(config, d, valid), nearest_row(d)])
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #3c1f0a72
 def run(config:dict, data:str|Path|None=None, device:str='cpu', progress:bool=False,
@@ -292,15 +300,20 @@ def run(config:dict, data:str|Path|None=None, device:str='cpu', progress:bool=Fa
     return r | (dict(seconds=parts.finish()) if parts else {})
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #3c1f0a77
-_SMALL_CELLS = dict(patch_size=7, cell=4, part_size=7, variance=.05)
-TRIALS = {f'{J} parts, variance {v}': dict(n_parts=J, variance=v)
-          for J in (30, 100) for v in ('learned', .05)} | {
-    'clutter 0.2': dict(clutter=.2, variance=.05),
-    'cells of 4x4, 30 parts': _SMALL_CELLS | dict(n_parts=30),
-    'cells of 4x4, 100 parts': _SMALL_CELLS | dict(n_parts=100),
-    'three levels': dict(cell=(7, 2), n_parts=(100, 100), part_size=(2, 2),
-                         variance=.05),
-    '100 parts, 5,000 digits': dict(n=5000, n_parts=100, variance=.05)}
+_LARGE = dict(patch_size=9, cell=7, part_size=4) # cells
+TRIALS = {f'cells of 7x7, {J} parts': _LARGE | dict(n_parts=J)
+          for J in (2, 30, 100)} | {
+    'cells of 7x7, 2 parts, variance learned':
+        _LARGE | dict(n_parts=2, variance='learned')} | {
+    f'cells of 4x4, {J} parts': dict(n_parts=J) for J in (2, 10, 30, 100)} | {
+    'cells of 4x4, 10 parts, variance learned':
+        dict(n_parts=10, variance='learned'),
+    'cells of 4x4, 30 parts, filters of 5x5': dict(patch_size=5),
+    'cells of 4x4, 30 parts, clutter 0.2': dict(clutter=.2),
+    'cells of 4x4, 30 parts, variance 0.05': dict(variance=.05),
+    'three levels': _LARGE | dict(cell=(7, 2), n_parts=(100, 100),
+                                  part_size=(2, 2)),
+    'cells of 4x4, 100 parts, 10,000 digits': dict(n=10000, n_parts=100)}
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #3c1f0a78
 def held_out(config:dict, data:str|Path|None=None)->Labelled:
@@ -318,22 +331,31 @@ def per_image(m:Hierarchy, d:Labelled)->dict: # of lists
                 mse=wrong.flatten(1).mean(1).tolist())
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #3c1f0a84
+def _gains(scores:dict # of `per_image`, by name
+          )->dict:
+    "Means of each model, and what each gains over the one it is compared with."
+    against = [('parts', 'greedy', 'one'), ('together', 'joint', 'greedy'),
+               ('over_equal', 'joint', 'equal')]
+    r = {f'{k}_{n}': mean(v[k]) for k in ('nats', 'mse') for n, v in scores.items()}
+    return r | {f'{k}_{n}': paired_gain(scores[a][k], scores[b][k])
+                for k in ('nats', 'mse') for n, a, b in against if b in scores}
+
 def trial(name:str, change:dict, # of the settings of the hierarchy, or of `n`
-          config:dict, data:str|Path|None=None, progress:bool=False)->dict:
+          config:dict, data:str|Path|None=None, progress:bool=False,
+          most:int=1000 # filters that one level may have for its parameters
+         )->dict:
     "A row of the table of trials."
     own, t = dict(change), time.process_time()
     d = held_out(config | {k: own.pop(k) for k in ('n',) if k in own}, data)
-    s = _settings(config, own.pop('variance'), config['seeds'][0], **own)
+    s = _settings(config, own.pop('variance', .1), config['seeds'][0], **own)
     h = HierarchicalCALM(**s, progress=progress).fit(d.x)
-    models = (*h.greedy_models_[::len(h.greedy_models_)-1], h.model_)
-    one, greedy, joint = (per_image(m, d) for m in models)
-    r = dict(trial=name, images=len(d.x), parameters=n_free(h.model_))
-    for k in ('nats', 'mse'):
-        r |= {f'{k}_{n}': mean(v[k]) for n, v in
-              (('one', one), ('greedy', greedy), ('joint', joint))}
-        r |= {f'{k}_parts': paired_gain(greedy[k], one[k]),
-              f'{k}_together': paired_gain(joint[k], greedy[k])}
-    return r | dict(processor=time.process_time() - t)
+    models = dict(one=h.greedy_models_[0], greedy=h.greedy_models_[-1],
+                  joint=h.model_)
+    if (K := equal_filters(h.model_)) <= most:
+        models |= dict(equal=one_level(h.set_params(n_filters=K), d.x))
+    r = _gains({k: per_image(m, d) for k, m in models.items()})
+    return dict(trial=name, images=len(d.x), parameters=n_free(h.model_),
+                **r, processor=time.process_time() - t)
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #3c1f0a87
 def run_trials(config:dict, trials:dict, file:Path, # keeps parts of the run
@@ -350,8 +372,8 @@ def run_trials(config:dict, trials:dict, file:Path, # keeps parts of the run
                 others=others, parts_seconds=parts.finish())
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #bc852c9d
-_HELD = _MNIST | dict(n_valid=500, seeds=(0,), gaussians=(5, (.003,)))
-_FEW = _DIGITS | dict(n=200, n_valid=100, epochs=4, gaussians=(3, (.01,)))
+_HELD = _MNIST | dict(seeds=(0,))
+_FEW = _DIGITS | dict(n=200, n_valid=100, epochs=4)
 
 def _hierarchy_result(out:Path, data:str|Path|None, tiny:bool)->dict:
     "What `results/hierarchy.json` holds."
@@ -361,7 +383,7 @@ def _trials_result(out:Path, data:str|Path|None, tiny:bool)->dict:
     "What `results/hierarchy_trials.json` holds."
     file = Path(out)/'hierarchy_trials.parts'
     if not tiny: return run_trials(_HELD, TRIALS, file, data)
-    small = {'5 parts': dict(n_parts=5, variance=.05),
+    small = {'5 parts': dict(n_parts=5),
              'three levels': dict(cell=(2, 2), n_parts=(5, 5), part_size=(2, 2),
                                   variance='learned')}
     return run_trials(_FEW, small, file)
