@@ -162,7 +162,7 @@ def gaussian_rows(config:dict, d:Labelled, valid:Tensor)->list:
         return dict(model=name, nats=n, parameters=g.n_free,
                     bits_per_pixel=-n/math.log(2)/flat.shape[1],
                     mse=_filled(g, d.x_test))
-    return [row(*m) for m in (dense, exact)]
+    return [row(*m) for m in ([dense] if dense is exact else [dense, exact])]
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #e689ccbd
 def nearest_row(d:Labelled)->dict:
