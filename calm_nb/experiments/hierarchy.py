@@ -34,12 +34,12 @@ from ..reports import (Parts, describe_data, pack, paired_gain, provenance,
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #a529b3b5
 _DIGITS = dict(data='digits', n=1000, n_valid=200, n_test=400, seeds=(0,),
-               variances=('learned',), whole=6, epochs=12,
+               variances=('learned',), whole=6, epochs=12, few=5,
                gaussians=((3,), (.003, .01)),
                calm=dict(n_filters=16, patch_size=3, cell=2, n_parts=20,
                          part_size=4))
 _MNIST = dict(data='mnist', n=2000, n_valid=500, n_test=1000, seeds=(0, 1, 2),
-              variances=('learned', .1), whole=20, epochs=60,
+              variances=('learned', .1), whole=20, epochs=60, few=10,
               gaussians=((2, 5, 10), (.001, .003, .01, .03, .1)),
               calm=dict(n_filters=64, patch_size=7, cell=4, n_parts=30,
                         part_size=7))
@@ -193,15 +193,17 @@ def _models_of(config:dict, variance:str|float, d:Labelled, seed:int, **k
     "All models of one variance and one seed."
     common = _settings(config, variance, seed, **k)
     flat = lambda **k: one_level(HierarchicalCALM(**common | k), d.x)
-    h, C = HierarchicalCALM(**common).fit(d.x), config['calm']
-    whole = dict(n_filters=C['n_parts'], patch_size=config['whole'])
-    return [('one level, the same filters', h.greedy_models_[0]),
-            ('one level, equal parameters',
-             flat(n_filters=equal_filters(h.model_))),
-            ('two levels, greedy', h.greedy_models_[1]),
-            ('two levels, joint', h.model_),
-            ('the paper: one patch per image',
-             flat(**whole, cell=d.x.shape[-1]))], h
+    few, J = config['few'], config['calm']['n_parts']
+    g, h = (HierarchicalCALM(**common | dict(n_parts=n)).fit(d.x) for n in (few, J))
+    equal = flat(n_filters=equal_filters(g.model_))
+    paper = flat(n_filters=J, patch_size=config['whole'], cell=d.x.shape[-1])
+    return [('one level', h.greedy_models_[0]),
+            (f'one level, parameters of {few} parts', equal),
+            (f'{few} parts, greedy', g.greedy_models_[1]),
+            (f'{few} parts, joint', g.model_),
+            (f'{J} parts, greedy', h.greedy_models_[1]),
+            (f'{J} parts, joint', h.model_),
+            (f'{J} patches, one per image (the paper)', paper)], h
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #8c4877e1
 def levels_of(config:dict, variance:str|float, d:Labelled, seed:int, device:str,
@@ -211,7 +213,7 @@ def levels_of(config:dict, variance:str|float, d:Labelled, seed:int, device:str,
                            progress=progress)
     rows = [dict(model=k, learned=variance == 'learned', **measured(m, d))
             for k, m in models]
-    for row, (_, m) in zip(rows[3:], models[3:]):
+    for row, (_, m) in zip(rows[-2:], models[-2:]):
         row |= dict(purity=top_purity(m, d))
     return rows, h
 
