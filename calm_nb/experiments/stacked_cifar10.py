@@ -25,12 +25,13 @@ from ..images.datasets import Labelled, load_cifar10, two_photographs
 from ..reports import Parts, Timer, describe_data
 
 # %% ../../nbs/4_beyond/17_stacked_cifar10.ipynb #c1fa0008
-ABOVE = LevelPlan((3,), 800, 12., 6, 4, 48, .01, .5)
-TRIED = {'800 filters, 48 channels': {},
-         '800 filters, 96 channels': dict(channels=96),
-         '800 filters, 48 channels, epsilon 0.1': dict(epsilon=.1),
+ABOVE = LevelPlan((1,), 800, 12., 6, 4, 96, .1, .5)
+TRIED = {'800 filters of 3x3, 48 channels': dict(sizes=(3,), channels=48),
+         '800 filters of 3x3, 96 channels': dict(sizes=(3,)),
          '400 filters of 3x3 and 400 of 5x5': dict(sizes=(3, 5), K=400),
-         '800 filters, beta 6': dict(beta=6.)}
+         '800 filters of one location, 48 channels': dict(channels=48),
+         '800 filters of one location, 96 channels': {},
+         '800 filters of one location, beta 6': dict(beta=6.)}
 
 @dataclass(frozen=True)
 class Plan:
