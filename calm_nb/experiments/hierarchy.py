@@ -43,7 +43,8 @@ _MNIST = dict(data='mnist', n=2000, n_valid=500, n_test=1000, seeds=(0, 1, 2),
               gaussians=((2, 5, 10), (.001, .003, .01, .03, .1)),
               calm=dict(n_filters=64, patch_size=7, cell=4, n_parts=30,
                         part_size=7))
-_FULL = _MNIST | dict(n=60000, n_test=10000, seeds=(0,), variances=(.1,))
+_FULL = _MNIST | dict(n=60000, n_test=10000, seeds=(0,), variances=(.1,), few=2,
+                      gaussians=((10,), (.03, .1)))
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #7a1a816d
 def images_of(config:dict, data:str|Path|None=None # folder of the data sets
