@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from sklearn.cluster import kmeans_plusplus
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..images.arrays import ImageBatches
@@ -28,10 +29,11 @@ from .patch import conv2d
 def start_filters(batches:ImageBatches, # images and their weights
                   n_filters:int, patch_size:int, cell:int, # K, L, T
                   variance:float=.1, learn_variance:bool=True,
-                  rng:np.random.RandomState|None=None,
+                  rng:int|np.random.RandomState|None=None,
                   device:torch.device|str='cpu',
                  )->Hierarchy:
-    "A model of one level whose filters are unlike patches of the images."
+    "A model of one level whose filters are patches of the images, unlike each other."
+    rng = check_random_state(rng)
     f = random_patches(batches, 10*n_filters, patch_size, 0, rng)
     _, i = kmeans_plusplus(f.flatten(1).double().numpy(), n_filters,
                            random_state=rng)
