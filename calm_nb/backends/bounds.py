@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'CARRIED', 'EXACT', 'DENSE_WORK', 'SUMS_WORK', 'Drift', 'patch_norms', 'Carried', 'Memory', 'BoundedMixture',
-           'RoughBounds', 'work']
+           'RoughBounds', 'ScoreBounds', 'price', 'work']
 
 # %% ../../nbs/2_library/22_bounds.ipynb #96fd5e97
-import math, tempfile
+import math, tempfile, threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +67,7 @@ class Carried:
     "Upper bounds of batches and the mixtures they belong to, in a temporary file."
     def __init__(self, limit:int=2**31): # bytes
         self.file, self.held = tempfile.TemporaryFile(), {}
+        self.lock = threading.Lock()
         self.limit, self.end = limit, 0
     def __reduce__(self): return Carried, (self.limit,) # a copy begins empty
 
@@ -74,8 +75,9 @@ class Carried:
         "Bounds and their mixture, if they are known."
         if key not in self.held: return None
         at, shape, top, m = self.held[key]
-        self.file.seek(at)
-        data = bytearray(self.file.read(2*math.prod(shape)))
+        with self.lock:
+            self.file.seek(at)
+            data = bytearray(self.file.read(2*math.prod(shape)))
         gap = torch.frombuffer(data, dtype=torch.float16)
         return gap.view(shape).float() + top, m
 
@@ -86,15 +88,16 @@ def put(self:Carried, key:int, U:Tensor, # of some images, (N,H',W')
     "Keep bounds; those of the same key are replaced."
     top = U.amax((1,2), keepdim=True)
     gap = ((U - top)*(1 - 2**-10)).clamp_(min=-6e4).half()
-    at = self.held[key][0] if key in self.held else self.end
-    if at + 2*gap.numel() > self.limit: return
-    try:
-        self.file.seek(at)
-        self.file.write(gap.numpy().tobytes()); self.file.flush()
-    except OSError: self.limit = 0 # the disk is full
-    else:
-        self.held[key] = at, gap.shape, top, m
-        self.end = max(self.end, at + 2*gap.numel())
+    with self.lock:
+        at = self.held[key][0] if key in self.held else self.end
+        if at + 2*gap.numel() > self.limit: return
+        try:
+            self.file.seek(at)
+            self.file.write(gap.numpy().tobytes()); self.file.flush()
+        except OSError: self.limit = 0 # the disk is full
+        else:
+            self.held[key] = at, gap.shape, top, m
+            self.end = max(self.end, at + 2*gap.numel())
 
 # %% ../../nbs/2_library/22_bounds.ipynb #b4bd83ee
 BLOCKS = 'sparse: bounds by blocks, float32 where there is mass'
@@ -103,7 +106,7 @@ CARRIED = 'sparse: bounds carried from pass to pass, float32 where there is mass
 @dataclass
 class Memory:
     "What a mixture and those learned from it remember of the images."
-    plans:dict = field(default_factory=dict) # by shape: plan, tried, images since
+    plans:dict = field(default_factory=dict) # by shape: plan, images it is for, left
     carried:Carried|None = None
 
 @dataclass(frozen=True)
@@ -114,22 +117,36 @@ class BoundedMixture(FastMixture):
 # %% ../../nbs/2_library/22_bounds.ipynb #da7e747e
 class RoughBounds:
     "Upper bounds on the best score of every location by bfloat16 (eq. 2.19.3)."
-    cost = .3
+    price = .5
     def __init__(self, m:PatchMixture): self.m = m
     def upper(self, x:Tensor)->Tensor: # (N,H',W')
         "At least max_k score_ku."
         best, e = self.m.rough_best(x)
         return best + e[:,None,None]
 
+class ScoreBounds:
+    "The best score of every location itself, by a convolution."
+    price = 1.
+    def __init__(self, m:PatchMixture): self.m = m
+    def upper(self, x:Tensor)->Tensor: # (N,H',W')
+        "max_k score_ku, up to rounding."
+        return best_by_convolution(self.m, x)
+
 # %% ../../nbs/2_library/22_bounds.ipynb #1f854713
-EXACT = 1.5 # cost of a score computed alone, as a multiple of one in a convolution
+EXACT = 3. # cost of a score computed alone, as a multiple of one in a convolution
 DENSE_WORK, SUMS_WORK = 2., 3. # of an E-step; of the sums of eq. 4 at a location
 
-def work(left:Tensor, # (N,H',W') bool, locations that a bound leaves
+def price(b:BlockBounds|RoughBounds|ScoreBounds)->float:
+    "Work of a bound alone, in scores of a convolution."
+    if not isinstance(b, BlockBounds): return b.price
+    wide = torch.backends.cpu.get_cpu_capability().startswith('AVX512')
+    return .1 + (2.2 if wide else 1.4)*b.cost
+
+def work(computed:Tensor, # (N,H',W') bool, locations whose scores are computed
          cost:float, # of the bound
         )->float:
     "What a bound and the scores it leaves cost, in scores of a convolution."
-    return cost + (EXACT*left.float().mean((1,2))).clamp(max=1).mean().item()
+    return cost + (EXACT*computed.float().mean((1,2))).clamp(max=1).mean().item()
 
 # %% ../../nbs/2_library/22_bounds.ipynb #6a7deb84
 @patch
@@ -141,20 +158,24 @@ def _bounds_to_try(self:BoundedMixture)->Iterator: # of kinds and settings
         for J in (1, 3, 6):
             share = (C*J + 1)*-(-L//p)*-(-M//p)/(C*L*M)
             if J <= p*p and share < .6: yield BlockBounds, (p, J)
+    yield ScoreBounds, ()
 
 # %% ../../nbs/2_library/22_bounds.ipynb #33263d51
 @patch
 def best_plan(self:BoundedMixture, x:Tensor # a pilot of some images, (N,C,H,W)
              )->tuple[float,tuple|None]: # work, and the bound or None
     "The bound of least work, or None if the dense form is better."
-    x = self.pad(x)
+    first, x = BestFirst(self, x.shape[2:]), self.pad(x)
     best = best_by_convolution(self, x)
-    enough = best.amax((1,2), keepdim=True) - self.cut(best[0].numel())
-    share, plan = (best >= enough).float().mean().item(), (DENSE_WORK, None)
+    keep = best >= best.amax((1,2), keepdim=True) - first.cut
+    share, plan = keep.float().mean().item(), (DENSE_WORK, None)
     if share > .25: return plan
     for kind, settings in self._bounds_to_try():
         b = kind(self, *settings)
-        least = work(b.upper(x) >= enough, b.cost + .1) + SUMS_WORK*share
+        least = price(b) + SUMS_WORK*share
+        if least >= plan[0]: continue
+        found = first.search(x, b.upper(x).add_(first.rounding(x)))
+        least = work(found.isfinite(), least)
         if least < plan[0]: plan = least, (kind, settings)
     return plan
 
@@ -164,11 +185,12 @@ def plan_for(self:BoundedMixture, x:Tensor # a batch, (N,C,H,W)
             )->tuple[float,tuple|None]:
     "The plan for images of this shape, made anew now and then."
     B, plans = math.prod(self.locations(x.shape[2:])), self.memory.plans
-    plan, size, since = plans.get(x.shape[1:], (None, 1, math.inf))
-    if since > 500*size or not plan[1]:
-        pilot = x[::-(-len(x)//max(4, 2048//B))]
-        plan, size, since = self.best_plan(pilot), len(pilot), 0
-    plans[x.shape[1:]] = plan, size, since + len(x)
+    plan, last, left = plans.get(x.shape[1:], ((0, None), 0, 0))
+    if left <= 0 or not plan[1]:
+        pilot = x[::-(-len(x)//max(4, 1024//B))]
+        left = last = min(max(2*last, 100*len(pilot)), 300*len(pilot))
+        plan = self.best_plan(pilot)
+    plans[x.shape[1:]] = plan, last, left - len(x)
     return plan
 
 # %% ../../nbs/2_library/22_bounds.ipynb #a9f70794
@@ -177,9 +199,8 @@ class _Bounder:
     def __init__(self, m:BoundedMixture, size:tuple, work:float, plan:tuple):
         self.m, self.work, self.plan, self.first = m, work, plan, BestFirst(m, size)
         self.B, self.drifts = math.prod(m.locations(size)), {}
-        self.fresh = self.few = None # not made before they are needed
-        self.plain = recast(m, PatchMixture)
-
+        self.fresh = None # not made before it is needed
+        self.plain, self.forms = recast(m, PatchMixture), []
     def by_blocks(self, x:Tensor)->Tensor:
         if self.fresh is None: self.fresh = self.plan[0](self.m, *self.plan[1])
         return self.fresh.upper(x)
@@ -203,8 +224,7 @@ def by_drift(self:_Bounder, x:Tensor, U:Tensor, old:PatchMixture)->Tensor|None:
     if old.filters.shape != self.m.filters.shape: return None
     if id(old) not in self.drifts: self.drifts[id(old)] = Drift(old, self.m, self.B)
     d, r = self.drifts[id(old)], patch_norms(x, self.m.filters.shape[2:])
-    if self.few is None: self.few = self._fastest_few(x, U, d, r)
-    n, least = self.few
+    n, least = self._fastest_few(x[:8], U[:8], d, r[:8])
     if least >= self.work: return None
     order = (d.slope*r.mean() + d.rise).argsort(descending=True)
     rest = d.bound(U, r, order[n:])
@@ -243,21 +263,26 @@ def _bounded(self:BoundedMixture, x:Tensor)->tuple: # why not, or a `_Bounder`
 
 # %% ../../nbs/2_library/22_bounds.ipynb #d37b5382
 @patch
+def stats(self:_Bounder, x:Tensor, w:Tensor # images, weights
+         )->SufficientStats:
+    "Sums of a chunk."
+    keep, form = self.keep(x)
+    dense = keep.float().mean() > .25
+    self.forms.append((DENSE if dense else form, len(x)))
+    return self.m._dense(x, w) if dense else self.m.stats_at(x, w, keep)
+
+# %% ../../nbs/2_library/22_bounds.ipynb #d37b5384
+@patch
 def _in_forms(self:BoundedMixture, x:Tensor, w:Tensor)->Iterator[SufficientStats]:
-    "Sums of the chunks of a batch: sparse, until a chunk is better dense."
-    n, start = self._sparse_chunk(x.shape[2:], 2**18), 0
+    "Sums of a batch: by bounds where they pay, else dense."
     why, bounder = self._bounded(x)
-    while start < len(x) and not why:
-        c, v = x[start:start+n], w[start:start+n]
-        keep, form = bounder.keep(c)
-        yield self.stats_at(c, v, keep)
-        self.forms[form] += len(c)
-        start += n
-        if keep.float().mean() > .25:
-            why = DENSE; self.memory.plans.pop(x.shape[1:], None)
-    if start < len(x):
-        self.forms[why] += len(x) - start
-        yield PatchMixture.e_step(self, x[start:], w[start:])
+    if why:
+        self.forms[why] += len(x)
+        yield self._dense(x, w)
+        return
+    yield self._by_cores(bounder.stats, x, w, self._sparse_chunk(x.shape[2:], 2**18))
+    for form, n in bounder.forms: self.forms[form] += n
+    if DENSE in dict(bounder.forms): self.memory.plans.pop(x.shape[1:], None)
 
 # %% ../../nbs/2_library/22_bounds.ipynb #2b621561
 @patch
