@@ -106,7 +106,7 @@ CARRIED = 'sparse: bounds carried from pass to pass, float32 where there is mass
 @dataclass
 class Memory:
     "What a mixture and those learned from it remember of the images."
-    plans:dict = field(default_factory=dict) # by shape: plan, images it is for, left
+    plans:dict = field(default_factory=dict) # by shape: plan, how long, left
     carried:Carried|None = None
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ class RoughBounds:
         best, e = self.m.rough_best(x)
         return best + e[:,None,None]
 
+# %% ../../nbs/2_library/22_bounds.ipynb #da7e747f
 class ScoreBounds:
     "The best score of every location itself, by a convolution."
     price = 1.
@@ -142,6 +143,7 @@ def price(b:BlockBounds|RoughBounds|ScoreBounds)->float:
     wide = torch.backends.cpu.get_cpu_capability().startswith('AVX512')
     return .1 + (2.2 if wide else 1.4)*b.cost
 
+# %% ../../nbs/2_library/22_bounds.ipynb #1f854714
 def work(computed:Tensor, # (N,H',W') bool, locations whose scores are computed
          cost:float, # of the bound
         )->float:
@@ -186,10 +188,10 @@ def plan_for(self:BoundedMixture, x:Tensor # a batch, (N,C,H,W)
     "The plan for images of this shape, made anew now and then."
     B, plans = math.prod(self.locations(x.shape[2:])), self.memory.plans
     plan, last, left = plans.get(x.shape[1:], ((0, None), 0, 0))
-    if left <= 0 or not plan[1]:
+    if left <= 0:
         pilot = x[::-(-len(x)//max(4, 1024//B))]
-        left = last = min(max(2*last, 100*len(pilot)), 300*len(pilot))
-        plan = self.best_plan(pilot)
+        plan, n = self.best_plan(pilot), len(pilot)
+        left = last = min(max(2*last, 100*n), 300*n) if plan[1] else 50*n
     plans[x.shape[1:]] = plan, last, left - len(x)
     return plan
 
@@ -280,8 +282,9 @@ def _in_forms(self:BoundedMixture, x:Tensor, w:Tensor)->Iterator[SufficientStats
         self.forms[why] += len(x)
         yield self._dense(x, w)
         return
-    yield self._by_cores(bounder.stats, x, w, self._sparse_chunk(x.shape[2:], 2**18))
-    for form, n in bounder.forms: self.forms[form] += n
+    n = self._sparse_chunk(x.shape[2:], 2**18)
+    yield self._by_cores(bounder.stats, x, w, n)
+    for form, many in bounder.forms: self.forms[form] += many
     if DENSE in dict(bounder.forms): self.memory.plans.pop(x.shape[1:], None)
 
 # %% ../../nbs/2_library/22_bounds.ipynb #2b621561
