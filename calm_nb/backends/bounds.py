@@ -282,7 +282,7 @@ def _in_forms(self:BoundedMixture, x:Tensor, w:Tensor)->Iterator[SufficientStats
         self.forms[why] += len(x)
         yield self._dense(x, w)
         return
-    n = self._sparse_chunk(x.shape[2:], 2**18)
+    n = self._sparse_chunk(x.shape[2:])
     yield self._by_cores(bounder.stats, x, w, n)
     for form, many in bounder.forms: self.forms[form] += many
     if DENSE in dict(bounder.forms): self.memory.plans.pop(x.shape[1:], None)
