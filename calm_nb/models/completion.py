@@ -128,7 +128,7 @@ def pruned(self:Hierarchy, keep:list # (J,) bool for every level above the first
     layers, below = [], None
     for p, k in zip(self.layers, keep):
         t, b = p.log_parts[k], p.log_background
-        if below is not None:
+        if below is not None and not below.all():
             t, b = _normalised(t[:, below], 1), _normalised(b[below], 0)
         layers.append(replace(p, log_parts=t, log_background=b))
         below = k
@@ -136,29 +136,40 @@ def pruned(self:Hierarchy, keep:list # (J,) bool for every level above the first
                    log_weights=_normalised(self.log_weights[below], 0))
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #f77e3aae
+def _even(v:Tensor, dim:int, at:Tensor # indices
+         )->Tensor:
+    "Log chances, an even one at some places, that sum to one along `dim`."
+    if not len(at): return v
+    return _normalised(v.index_fill(dim, at, -math.log(v.shape[dim])), dim)
+
 @patch
 def restarted(self:Hierarchy, dead:list, # (J,) bool for every level above the first
               x:Tensor, # images that are badly explained, (n,C,H,W)
              )->Hierarchy:
-    "Dead parts moved to windows of interest of some images, with an even weight."
-    layers, maps, lw = [], self.up(*self.rows(x))[0], self.log_weights.clone()
+    """Dead parts moved to windows of interest of some images, with an even chance in
+    the level above. If there are fewer windows than dead parts, the others stay."""
+    layers, maps, below = [], self.up(*self.rows(x))[0], dead[0].nonzero()[:0,0]
     for p, d, l in zip(self.layers, dead, maps):
         seeds = windows_of_interest(p, p.odds(cut(l, p.cell))[0])[0]
         new, where = p.log_parts.clone(), d.nonzero()[:,0][:len(seeds)]
         new[where] = seeds[:len(where)]
-        layers.append(replace(p, log_parts=new))
-    lw[dead[-1]] = -math.log(len(lw))
-    return replace(self, layers=tuple(layers), log_weights=lw.log_softmax(0))
+        layers.append(replace(p, log_parts=_even(new, 1, below),
+                              log_background=_even(p.log_background, 0, below)))
+        below = where
+    return replace(self, layers=tuple(layers),
+                   log_weights=_even(self.log_weights, 0, below))
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #adf12dd9
 def repair_parts(run:EMRun, batches:ImageBatches, # of all processes
                  policy:str, # 'keep', 'restart' or 'prune'
                  most:int=3, # times a run is repaired
                 )->bool: # whether anything was done
-    "Deal with the dead parts of a run that has converged."
+    """Deal with the dead parts of a run that has converged, in the levels that learn.
+
+    `keep` does nothing."""
     m = run.model
     if not m.layers or policy == 'keep' or len(run.repairs) >= most: return False
-    dead = m.dead(run.stats)
+    dead = [d & (i >= m.frozen - 1) for i, d in enumerate(m.dead(run.stats))]
     n = max(int(d.sum()) for d in dead)
     if not n: return False
     if policy == 'prune': run.model = m.pruned([~d for d in dead])
