@@ -28,7 +28,8 @@ def _passes(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     "Up and down again (eq. 4.5.2, 4.5.3)."
     f, grid = self.rows(x)
     s = None if seen is None else self.rows(seen)[0]
-    maps, notes = self.up(f if s is None else f*s, grid, s)
+    if s is not None: f = torch.where(s > 0, f, 0.)    # not even NaN is looked at
+    maps, notes = self.up(f, grid, s)
     gamma, log_p = self.bayes(maps[-1])
     post, _, places = self.down(notes, gamma) if self.layers else ([gamma], [], [])
     return f, s, grid, post, places, log_p
@@ -65,7 +66,7 @@ def expected(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     "Posterior mean of the pixels without their noise (eq. 4.8.1)."
     f, s, grid, post, _, _ = self._passes(x, seen)
     r = _as_rows(post[0])
-    at = self.lower.located(f if s is None else f*s, s).softmax(2)*r[...,None]
+    at = self.lower.located(f, s).softmax(2)*r[...,None]
     mean = at.flatten(1) @ self.lower.bank.flatten(2).flatten(0,1)
     return join(mean.view(-1, x.shape[1], self.tile, self.tile), grid)
 

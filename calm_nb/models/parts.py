@@ -127,13 +127,12 @@ def draw(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #a2354a40
 @patch
-def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
-         seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
-         generator:torch.Generator|None=None, noise:bool=True, # of the pixels
-        )->tuple[Tensor,list]: # images, and what was drawn, the lowest level first
-    "Draw all that is hidden from its posterior, from the top down."
+def _draw(self:Hierarchy, x:Tensor, seen:Tensor, # a few images
+          generator:torch.Generator|None, noise:bool)->tuple[Tensor,list]:
+    "Draw what is hidden of a few images, from the top down."
     (f, grid), s = self.rows(x), self.rows(seen)[0]
-    maps, notes = self.up(f*s, grid, s)
+    f = torch.where(s > 0, f, 0.)
+    maps, notes = self.up(f, grid, s)
     gamma, _ = self.bayes(maps[-1])
     drawn = [_pick(gamma.permute(0,2,3,1), generator)]
     for p, note in zip(reversed(self.layers), reversed(notes)):
@@ -142,6 +141,21 @@ def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
     new = join(new.view(-1, x.shape[1], self.tile, self.tile), grid)
     return torch.where(seen.to(x.device) > 0, x.to(new), new), drawn
 
+# %% ../../nbs/4_beyond/07_parts.ipynb #1f0c5a07
+@patch
+def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
+         seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
+         generator:torch.Generator|None=None, noise:bool=True, # of the pixels
+        )->tuple[Tensor,list]: # images, and what was drawn, the lowest level first
+    """Draw all that is hidden from its posterior, from the top down.
+
+    Images are drawn in `chunks`. What was drawn are maps (N,rows,columns) of
+    components, one per level."""
+    each = [self._draw(*c, generator, noise)
+            for c in zip(self.chunks(x), self.chunks(seen))]
+    images, drawn = zip(*each)
+    return torch.cat(images), [torch.cat(d) for d in zip(*drawn)]
+
 # %% ../../nbs/4_beyond/07_parts.ipynb #a166b971
 @patch
 def sample(self:Hierarchy, n:int, # images
@@ -149,7 +163,7 @@ def sample(self:Hierarchy, n:int, # images
            generator:torch.Generator|None=None,
            noise:bool=True)->tuple[Tensor,list]:
     "`n` images from the top down, and what was drawn at every level (eq. 4.5.1)."
-    x = self.log_weights.new_zeros(n, *shape)
+    x = self.log_weights.new_zeros(1, *shape).expand(n, -1, -1, -1)
     return self.draw(x, x, generator, noise)
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #50c3e18f
