@@ -78,6 +78,15 @@ def start_parts(l:Tensor, # log evidence of the level below, (N,K,H,W)
         best = torch.maximum(best, logsumexp(new.score(e), (1,2,3)))
     return replace(p, log_parts=seeds[chosen])
 
+# %% ../../nbs/4_beyond/07_parts.ipynb #1f0c5a11
+def _check_number(batches:ImageBatches, n_parts:int):
+    "`ValueError` if there are more parts than images."
+    N = batches.n_images
+    if N is None: N = sum(len(x) for x, _ in batches)
+    if n_parts > N:
+        raise ValueError(f'n_parts: expected at most {N}, the number of images, '
+                         f'got {n_parts}; learn fewer parts or give more images')
+
 # %% ../../nbs/4_beyond/07_parts.ipynb #580b76a2
 @patch
 def with_level(self:Hierarchy, batches:ImageBatches, # images and their weights
@@ -85,10 +94,9 @@ def with_level(self:Hierarchy, batches:ImageBatches, # images and their weights
                clutter:float, rng:np.random.RandomState)->Hierarchy:
     "The model with one level more, on top of levels that stay as they are."
     J, size, cell = level
+    _check_number(batches, J)
     x = sample_images(batches, max(10*J, 500), rng)
     l = torch.cat([self.up(*self.rows(c))[0][-1] for c in self.chunks(x)])
-    if J > len(l)*math.prod(l.shape[2:])/math.prod(cell):
-        raise ValueError(f'n_parts: expected at most one per image, got {J}')
     p = start_parts(l, self.log_weights, J, size, cell, clutter,
                     torch.Generator().manual_seed(int(rng.randint(2**31))))
     return replace(self, layers=(*self.layers, p), frozen=self.n_levels,
