@@ -43,15 +43,15 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     After `fit`: `filters_` (K,C,L,L), `parts_` (theta, one (J,K,a,a) per level
     above the first), `backgrounds_` (theta_0 by level), `weights_`, `variance_`,
-    `greedy_` (by level, nats per image after each epoch of the run in which that
-    level learned alone), `greedy_models_` (where these runs ended; not in a file, so
-    not there after `load`), `log_likelihood_`, `n_iter_` and `converged_` (of the
-    last run: nats per image, one per epoch, their number, and whether it converged),
-    `counts_` (images per part of the top), `dead_` (by level), `backend_`.
+    `greedy_` (by level, nats per image after each epoch of the run in which it
+    learned alone), `greedy_models_` (where these runs ended; not kept in files, so
+    absent after `load`), `log_likelihood_` (of the last run: nats per image, one
+    per epoch), `n_iter_` and `converged_` (of the last run), `counts_` (images per
+    part of the top), `dead_` (by level), `backend_`.
 
-    The last run is that of all levels together. With `joint=False` there is none,
-    and the last run is that of the top level. The warning that EM was still rising
-    speaks of the last run alone; `greedy_` shows the others."""
+    The last run is that of all levels together, or with `joint=False` that of the
+    top level. The warning that EM was still rising speaks of the last run alone;
+    `greedy_` shows the others."""
     def __init__(self,
         n_filters:int=64, # K
         patch_size:int=7, # L, side of a filter in pixels

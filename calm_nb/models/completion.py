@@ -147,8 +147,8 @@ def _even(v:Tensor, dim:int, at:Tensor # indices
 def restarted(self:Hierarchy, dead:list, # (J,) bool for every level above the first
               x:Tensor, # images that are badly explained, (n,C,H,W)
              )->Hierarchy:
-    """Dead parts moved to windows of interest of some images, with an even chance in
-    the level above. If there are fewer windows than dead parts, the others stay."""
+    """Dead parts moved to windows of interest of some images, with an even chance
+    in the level above; those for which there is no window stay as they are."""
     layers, maps, below = [], self.up(*self.rows(x))[0], dead[0].nonzero()[:0,0]
     for p, d, l in zip(self.layers, dead, maps):
         seeds = windows_of_interest(p, p.odds(cut(l, p.cell))[0])[0]
@@ -165,7 +165,7 @@ def repair_parts(run:EMRun, batches:ImageBatches, # of all processes
                  policy:str, # 'keep', 'restart' or 'prune'
                  most:int=3, # times a run is repaired
                 )->bool: # whether anything was done
-    """Deal with the dead parts of a run that has converged, in the levels that learn.
+    """Deal with the dead parts of a run that has converged, where it learns.
 
     `keep` does nothing."""
     m = run.model

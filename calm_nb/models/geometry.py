@@ -24,9 +24,9 @@ def level_sizes(**given)->list: # a tuple by level, in the order given
     n = max(map(len, many.values()), default=1) or 1
     for k, v in many.items():
         if len(v) == n: continue
-        raise ValueError(f'{k}: expected a number, or a tuple of {n} (one per level '
-                         f'above the first), got {v}; all tuples have the same '
-                         f'length')
+        raise ValueError(f'{k}: expected a number, or a tuple of {n} (one per '
+                         f'level above the first), got {v}; give all tuples the '
+                         f'same length')
     return list(zip(*(many.get(k) or n*(v,) for k, v in given.items())))
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #abd8beb7
@@ -43,8 +43,8 @@ def _check_part(a:int, room:tuple[int,int], i:int, top:bool):
     if a <= min(room): return
     remedy = 'smaller cells below it' if top else 'larger cells for it'
     raise ValueError(f'part_size: expected at most {min(room)}, because a cell of '
-                     f'level {i} holds {room[0]}x{room[1]} cells of level {i-1}, got '
-                     f'{a}; choose smaller parts of level {i}, or {remedy}')
+                     f'level {i} holds {room[0]}x{room[1]} cells of level {i-1}, '
+                     f'got {a}; choose smaller parts of level {i}, or {remedy}')
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #5370d91e
 def geometry(sizes:list, # (J, a, side of a cell below) by level
