@@ -33,7 +33,7 @@ from .models.completion import repair_parts, without_hidden
 from .models.geometry import (geometry, hierarchy_from, level_sizes,
                                      tensor_fields, tensor_shapes)
 from .models.hierarchy import Hierarchy
-from .models.parts import start_filters
+from .models.parts import _check_number, start_filters
 from .schema import HIERARCHY, check_choice, check_int, check_positive
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #ae1393f4
@@ -43,10 +43,15 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     After `fit`: `filters_` (K,C,L,L), `parts_` (theta, one (J,K,a,a) per level
     above the first), `backgrounds_` (theta_0 by level), `weights_`, `variance_`,
-    `log_likelihood_` (nats per image, one per epoch of all levels together),
-    `greedy_` (the same for each level on its own), `greedy_models_` (their ends),
-    `counts_` (images per part of the top), `dead_` (by level), `n_iter_`,
-    `converged_`, `backend_`."""
+    `greedy_` (by level, nats per image after each epoch of the run in which it
+    learned alone), `greedy_models_` (where these runs ended; not kept in files, so
+    absent after `load`), `log_likelihood_` (of the last run: nats per image, one
+    per epoch), `n_iter_` and `converged_` (of the last run), `counts_` (images per
+    part of the top), `dead_` (by level), `backend_`.
+
+    The last run is that of all levels together, or with `joint=False` that of the
+    top level. The warning that EM was still rising speaks of the last run alone;
+    `greedy_` shows the others."""
     def __init__(self,
         n_filters:int=64, # K
         patch_size:int=7, # L, side of a filter in pixels
@@ -149,9 +154,9 @@ def _batches(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None,
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #fb7051ef
 @patch
 def _identity(self:HierarchicalCALM, mine:ImageBatches, p:object)->dict:
-    "What a checkpoint must agree with: images and weights, sizes and the seed."
+    "What a checkpoint must agree with: images in order, weights, sizes, the seed."
     whole = isinstance(self.random_state, numbers.Integral)
-    n, code = map(p.total, fingerprint(mine))
+    n, code = map(p.total, fingerprint(mine, True))
     return dict(images=f'{n} ({code % 2**53:x})', dead=self.dead,
                 random_state=int(self.random_state) if whole else None,
                 levels=[list(s) for s in self._sizes()], start=float(self.variance))
@@ -190,15 +195,6 @@ def _runs(self:HierarchicalCALM, batches:ImageBatches, mine:ImageBatches,
     return runs
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #dab341ad
-def _check_number(batches:ImageBatches, levels:list):
-    "`ValueError` if there are more parts than images."
-    N = batches.n_images
-    if N is None: N = sum(len(x) for x, _ in batches)
-    most = max(J for J, _, _ in levels)
-    if most > N:
-        raise ValueError(f'n_parts: expected at most {N}, the number of images, '
-                         f'got {most}; learn fewer parts or give more images')
-
 @patch
 def _dead(self:HierarchicalCALM, run:EMRun)->list: # (J,) bool by level
     "Dead parts by level; those that were just pruned are gone."
@@ -235,7 +231,7 @@ def _fit(self:HierarchicalCALM, X:Images,
     checks = dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     levels = geometry(self._sizes(), x.shape[2:])
     batches = self._batches(X, sample_weight, **checks)
-    _check_number(batches, levels)
+    _check_number(batches, max(J for J, _, _ in levels))
     mine = self._batches(X, sample_weight, p.share, **checks)
     *_, last = runs = self._runs(batches, mine, levels, p)
     greedy = runs[:len(levels)+1]
@@ -251,8 +247,9 @@ def _warn(self:HierarchicalCALM):
     "Say what a user should know of this fit."
     if not self.converged_:
         warnings.warn(f'max_iter: EM was still rising after {self.n_iter_} '
-                      f'epochs; raise max_iter (now {self.max_iter}) or tol (now '
-                      f'{self.tol})', ConvergenceWarning)
+                      f'epochs of the last run; raise max_iter (now '
+                      f'{self.max_iter}) or tol (now {self.tol})',
+                      ConvergenceWarning)
     if n := int(sum(d.sum() for d in self.dead_)):
         warnings.warn(f'dead: {n} parts hold less than a hundredth of an even '
                       f'share; learn fewer, or use dead="restart" or "prune"',

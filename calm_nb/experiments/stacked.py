@@ -121,9 +121,10 @@ def by_components(z:np.ndarray, zt:np.ndarray, # components, (N,n) and (M,n)
 # %% ../../nbs/4_beyond/16_stacked_digits.ipynb #4c1ffd7c
 def by_kernel(z:np.ndarray, zt:np.ndarray, # components, (N,n) and (M,n)
               d:Labelled, C:float=10., # inverse strength of the penalty
-              width:float=.5)->float: # percent
-    "Support vector machine with the kernel exp(-width |a-b|^2/sum of variances)."
-    svm = SVC(C=C, gamma=width/z.var(0).sum().item(), cache_size=2000)
+              sharpness:float=.5, # s, an inverse width
+             )->float: # percent of the test labels
+    "Support vector machine with the kernel exp(-s |a-b|^2/sum of variances)."
+    svm = SVC(C=C, gamma=sharpness/z.var(0).sum().item(), cache_size=2000)
     return accuracy(svm, z, d.y, zt, d.y_test)
 
 # %% ../../nbs/4_beyond/16_stacked_digits.ipynb #f5c2b8bf
@@ -165,12 +166,16 @@ def _result(d:Labelled, trials:dict, first:tuple, K:int, sizes:dict)->dict:
 CHOSEN = 'two, epsilon 0.01'
 GRAPHS = [dict(n=n, k=k, alpha=a) for n in (50, 100, 200) for k in (5, 10)
           for a in (.9, .99)]
-KERNELS = [dict(n=n, C=C, width=w) for n in (200, 400) for C in (3., 10.)
-           for w in (.5, 1.)]
+KERNELS = [dict(n=n, C=C, sharpness=s) for n in (200, 400) for C in (3., 10.)
+           for s in (.5, 1.)]
 
 def _by(judge:Callable, z:tuple, d:Labelled, n:int, **settings):
     "What a judge says of the first `n` components."
     return judge(*(v[:,:n] for v in z), d, **settings)
+
+def _in_file(kernel:dict)->dict:
+    "A choice of kernel under the names that the file has."
+    return dict(n=kernel['n'], C=kernel['C'], width=kernel['sharpness'])
 
 def _tops(d:Labelled, plans:tuple, graphs:list, kernels:list, **sizes)->dict:
     "What the file of trials of tops holds."
@@ -179,10 +184,11 @@ def _tops(d:Labelled, plans:tuple, graphs:list, kernels:list, **sizes)->dict:
     return _described(d) | dict(
         graphs=[q | _over_draws('labels spread', d, _by(spread_labels, z, d, **q))
                 for q in graphs],
-        kernels=[q | dict(accuracy=_by(by_kernel, z, d, **q)) for q in kernels])
+        kernels=[_in_file(q) | dict(accuracy=_by(by_kernel, z, d, **q))
+                 for q in kernels])
 
 # %% ../../nbs/4_beyond/16_stacked_digits.ipynb #efcee8dc
-GRAPH, KERNEL = dict(n=100, k=5, alpha=.99), dict(n=400, C=10., width=.5)
+GRAPH, KERNEL = dict(n=100, k=5, alpha=.99), dict(n=400, C=10., sharpness=.5)
 
 def _judged(d:Labelled, plans:tuple, graph:dict, kernel:dict, K:int, **sizes)->dict:
     "What the file on all images holds."

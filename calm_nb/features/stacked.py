@@ -8,6 +8,7 @@ __all__ = ['ChannelWhitening', 'Stack', 'halved', 'LevelPlan', 'some_locations',
 # %% ../../nbs/4_beyond/15_stacked_layers.ipynb #1ac940ab
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.decomposition import PCA
@@ -28,15 +29,18 @@ class ChannelWhitening:
             n:int, # channels to keep, if there are so many
             epsilon:float=.1, # added to all variances, as a share of the largest
            )->'ChannelWhitening':
-        "Principal axes of the vectors at all locations."
-        rows = a.permute(0,2,3,1).flatten(0,2)
-        n = min(n, rows.shape[1])
-        pca = PCA(n, svd_solver='covariance_eigh').fit(rows.double().numpy())
+        """Principal axes of the vectors at all locations. Axes along which these
+        differ by rounding alone give zeros."""
+        rows = a.permute(0,2,3,1).flatten(0,2).double()
+        mean, n = rows.mean(0), min(n, rows.shape[1])
+        with np.errstate(invalid='ignore'):    # shares of a variance of zero
+            pca = PCA(n, svd_solver='covariance_eigh').fit((rows - mean).numpy())
         v, U = map(torch.from_numpy, (pca.explained_variance_, pca.components_))
-        left = v/(v + epsilon*v[0])
-        W = U/(3*left.mean().sqrt()*(v + epsilon*v[0]).sqrt())[:,None]
-        b = -W @ torch.from_numpy(pca.mean_)
-        return cls(W[:,:,None,None].to(a), b.to(a))
+        of_sum, scale = len(rows)*2**-52, v + epsilon*v[0]
+        some = v > of_sum*v[0] + (of_sum*mean.norm())**2    # more than rounding
+        left = torch.where(some, v/scale, 0.).mean()
+        W = torch.where(some[:,None], U/(3*(left*scale).sqrt())[:,None], 0.)
+        return cls(W[:,:,None,None].to(a), (-W @ mean).to(a))
 
     def __call__(self, a:Tensor # maps, (N,K,H,W)
                 )->Tensor: # (N,n,H,W)

@@ -74,7 +74,8 @@ def located(self:CellMixture, f:Tensor, # prepared cells, (M,D)
     v = torch.as_tensor(self.variance, dtype=f.dtype, device=f.device)
     bank = self.bank.flatten(2)
     (K, B), m = bank.shape[:2], bank.flatten(0,1)
-    f, s = (f, f.new_ones(1, f.shape[1])) if seen is None else (f*seen, seen)
+    f, s = (f, f.new_ones(1, f.shape[1])) if seen is None else (
+        torch.where(seen > 0, f, 0.), seen)
     score = (f @ m.T - s @ m.pow(2).T/2)/v
     D = s.sum(1, keepdim=True)
     empty = -f.pow(2).sum(1, keepdim=True)/(2*v) - D/2*(2*math.pi*v).log()

@@ -28,7 +28,8 @@ def _passes(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     "Up and down again (eq. 4.5.2, 4.5.3)."
     f, grid = self.rows(x)
     s = None if seen is None else self.rows(seen)[0]
-    maps, notes = self.up(f if s is None else f*s, grid, s)
+    if s is not None: f = torch.where(s > 0, f, 0.)    # not even NaN is looked at
+    maps, notes = self.up(f, grid, s)
     gamma, log_p = self.bayes(maps[-1])
     post, _, places = self.down(notes, gamma) if self.layers else ([gamma], [], [])
     return f, s, grid, post, places, log_p
@@ -65,7 +66,7 @@ def expected(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     "Posterior mean of the pixels without their noise (eq. 4.8.1)."
     f, s, grid, post, _, _ = self._passes(x, seen)
     r = _as_rows(post[0])
-    at = self.lower.located(f if s is None else f*s, s).softmax(2)*r[...,None]
+    at = self.lower.located(f, s).softmax(2)*r[...,None]
     mean = at.flatten(1) @ self.lower.bank.flatten(2).flatten(0,1)
     return join(mean.view(-1, x.shape[1], self.tile, self.tile), grid)
 
@@ -128,7 +129,7 @@ def pruned(self:Hierarchy, keep:list # (J,) bool for every level above the first
     layers, below = [], None
     for p, k in zip(self.layers, keep):
         t, b = p.log_parts[k], p.log_background
-        if below is not None:
+        if below is not None and not below.all():
             t, b = _normalised(t[:, below], 1), _normalised(b[below], 0)
         layers.append(replace(p, log_parts=t, log_background=b))
         below = k
@@ -136,29 +137,40 @@ def pruned(self:Hierarchy, keep:list # (J,) bool for every level above the first
                    log_weights=_normalised(self.log_weights[below], 0))
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #f77e3aae
+def _even(v:Tensor, dim:int, at:Tensor # indices
+         )->Tensor:
+    "Log chances, an even one at some places, that sum to one along `dim`."
+    if not len(at): return v
+    return _normalised(v.index_fill(dim, at, -math.log(v.shape[dim])), dim)
+
 @patch
 def restarted(self:Hierarchy, dead:list, # (J,) bool for every level above the first
               x:Tensor, # images that are badly explained, (n,C,H,W)
              )->Hierarchy:
-    "Dead parts moved to windows of interest of some images, with an even weight."
-    layers, maps, lw = [], self.up(*self.rows(x))[0], self.log_weights.clone()
+    """Dead parts moved to windows of interest of some images, with an even chance
+    in the level above; those for which there is no window stay as they are."""
+    layers, maps, below = [], self.up(*self.rows(x))[0], dead[0].nonzero()[:0,0]
     for p, d, l in zip(self.layers, dead, maps):
         seeds = windows_of_interest(p, p.odds(cut(l, p.cell))[0])[0]
         new, where = p.log_parts.clone(), d.nonzero()[:,0][:len(seeds)]
         new[where] = seeds[:len(where)]
-        layers.append(replace(p, log_parts=new))
-    lw[dead[-1]] = -math.log(len(lw))
-    return replace(self, layers=tuple(layers), log_weights=lw.log_softmax(0))
+        layers.append(replace(p, log_parts=_even(new, 1, below),
+                              log_background=_even(p.log_background, 0, below)))
+        below = where
+    return replace(self, layers=tuple(layers),
+                   log_weights=_even(self.log_weights, 0, below))
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #adf12dd9
 def repair_parts(run:EMRun, batches:ImageBatches, # of all processes
                  policy:str, # 'keep', 'restart' or 'prune'
                  most:int=3, # times a run is repaired
                 )->bool: # whether anything was done
-    "Deal with the dead parts of a run that has converged."
+    """Deal with the dead parts of a run that has converged, where it learns.
+
+    `keep` does nothing."""
     m = run.model
     if not m.layers or policy == 'keep' or len(run.repairs) >= most: return False
-    dead = m.dead(run.stats)
+    dead = [d & (i >= m.frozen - 1) for i, d in enumerate(m.dead(run.stats))]
     n = max(int(d.sum()) for d in dead)
     if not n: return False
     if policy == 'prune': run.model = m.pruned([~d for d in dead])

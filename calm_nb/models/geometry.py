@@ -17,28 +17,34 @@ from ..schema import MIXTURE, _sum_to_one
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #01dfc73f
 def level_sizes(**given)->list: # a tuple by level, in the order given
-    "Numbers, or tuples of one per level, as one row per level."
+    """Numbers, or tuples of one per level, as one row per level.
+
+    `ValueError` for a tuple that is empty or shorter than another."""
     many = {k: tuple(v) for k, v in given.items() if isinstance(v, (tuple, list))}
-    n = max(map(len, many.values()), default=1)
+    n = max(map(len, many.values()), default=1) or 1
     for k, v in many.items():
-        if len(v) == n > 0: continue
-        raise ValueError(f'{k}: expected {n} numbers, one per level above the '
-                         f'first, got {v}; the other levels are {given}')
+        if len(v) == n: continue
+        raise ValueError(f'{k}: expected a number, or a tuple of {n} (one per '
+                         f'level above the first), got {v}; give all tuples the '
+                         f'same length')
     return list(zip(*(many.get(k) or n*(v,) for k, v in given.items())))
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #abd8beb7
 def _check_cell(cell:int, grid:tuple[int,int], i:int):
+    "`ValueError` unless cells tile the map of level `i`, 0 for the pixels."
     what = f'cells of level {i}' if i else 'pixels'
     if any(s % cell for s in grid):
         raise ValueError(f'cell: expected a side that divides {grid[0]}x{grid[1]} '
                          f'{what}, got {cell}; choose another, or pad or crop the '
                          f'images')
 
-def _check_part(a:int, room:int, i:int):
-    if a > room:
-        raise ValueError(f'part_size: expected at most {room}, the cells of level '
-                         f'{i+1} that a part of level {i+2} has around it, got '
-                         f'{a}; choose smaller parts or smaller cells')
+def _check_part(a:int, room:tuple[int,int], i:int, top:bool):
+    "`ValueError` unless a part of level `i` fits into its cell."
+    if a <= min(room): return
+    remedy = 'smaller cells below it' if top else 'larger cells for it'
+    raise ValueError(f'part_size: expected at most {min(room)}, because a cell of '
+                     f'level {i} holds {room[0]}x{room[1]} cells of level {i-1}, '
+                     f'got {a}; choose smaller parts of level {i}, or {remedy}')
 
 # %% ../../nbs/4_beyond/09_geometry.ipynb #5370d91e
 def geometry(sizes:list, # (J, a, side of a cell below) by level
@@ -51,7 +57,7 @@ def geometry(sizes:list, # (J, a, side of a cell below) by level
         grid = tuple(s//cell for s in grid)
         top = i == len(sizes)-1
         room = grid if top else 2*(sizes[i+1][2],)
-        _check_part(a, min(room), i)
+        _check_part(a, room, i + 2, top)
         out.append((J, (a,a), room))
     return out
 

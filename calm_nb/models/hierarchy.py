@@ -157,7 +157,8 @@ def precise(self:Hierarchy, x:Tensor, # images
     if self.dtype == torch.float64 or not isinstance(self.lower, CellMixture):
         return self, x
     most = self.lower.filters.abs().flatten(1).sum(1).amax()
-    reach = x.abs().amax()*torch.maximum(most, x.abs().amax()*self.tile**2)
+    pixels = self.filters.shape[1]*self.tile**2
+    reach = x.abs().amax()*torch.maximum(most, x.abs().amax()*pixels)
     if reach/self.lower.variance*2**-24 < nats: return self, x
     return self.to(torch.float64), x.double()
 

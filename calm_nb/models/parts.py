@@ -78,6 +78,15 @@ def start_parts(l:Tensor, # log evidence of the level below, (N,K,H,W)
         best = torch.maximum(best, logsumexp(new.score(e), (1,2,3)))
     return replace(p, log_parts=seeds[chosen])
 
+# %% ../../nbs/4_beyond/07_parts.ipynb #1f0c5a11
+def _check_number(batches:ImageBatches, n_parts:int):
+    "`ValueError` if there are more parts than images."
+    N = batches.n_images
+    if N is None: N = sum(len(x) for x, _ in batches)
+    if n_parts > N:
+        raise ValueError(f'n_parts: expected at most {N}, the number of images, '
+                         f'got {n_parts}; learn fewer parts or give more images')
+
 # %% ../../nbs/4_beyond/07_parts.ipynb #580b76a2
 @patch
 def with_level(self:Hierarchy, batches:ImageBatches, # images and their weights
@@ -85,10 +94,9 @@ def with_level(self:Hierarchy, batches:ImageBatches, # images and their weights
                clutter:float, rng:np.random.RandomState)->Hierarchy:
     "The model with one level more, on top of levels that stay as they are."
     J, size, cell = level
+    _check_number(batches, J)
     x = sample_images(batches, max(10*J, 500), rng)
     l = torch.cat([self.up(*self.rows(c))[0][-1] for c in self.chunks(x)])
-    if J > len(l)*math.prod(l.shape[2:])/math.prod(cell):
-        raise ValueError(f'n_parts: expected at most one per image, got {J}')
     p = start_parts(l, self.log_weights, J, size, cell, clutter,
                     torch.Generator().manual_seed(int(rng.randint(2**31))))
     return replace(self, layers=(*self.layers, p), frozen=self.n_levels,
@@ -127,13 +135,12 @@ def draw(self:CellMixture, f:Tensor, # prepared cells, (M,D)
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #a2354a40
 @patch
-def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
-         seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
-         generator:torch.Generator|None=None, noise:bool=True, # of the pixels
-        )->tuple[Tensor,list]: # images, and what was drawn, the lowest level first
-    "Draw all that is hidden from its posterior, from the top down."
+def _draw(self:Hierarchy, x:Tensor, seen:Tensor, # a few images
+          generator:torch.Generator|None, noise:bool)->tuple[Tensor,list]:
+    "Draw what is hidden of a few images, from the top down."
     (f, grid), s = self.rows(x), self.rows(seen)[0]
-    maps, notes = self.up(f*s, grid, s)
+    f = torch.where(s > 0, f, 0.)
+    maps, notes = self.up(f, grid, s)
     gamma, _ = self.bayes(maps[-1])
     drawn = [_pick(gamma.permute(0,2,3,1), generator)]
     for p, note in zip(reversed(self.layers), reversed(notes)):
@@ -142,6 +149,21 @@ def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
     new = join(new.view(-1, x.shape[1], self.tile, self.tile), grid)
     return torch.where(seen.to(x.device) > 0, x.to(new), new), drawn
 
+# %% ../../nbs/4_beyond/07_parts.ipynb #1f0c5a07
+@patch
+def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
+         seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
+         generator:torch.Generator|None=None, noise:bool=True, # of the pixels
+        )->tuple[Tensor,list]: # images, and what was drawn, the lowest level first
+    """Draw all that is hidden from its posterior, from the top down.
+
+    Images are drawn in `chunks`. What was drawn are maps (N,rows,columns) of
+    components, one per level."""
+    each = [self._draw(*c, generator, noise)
+            for c in zip(self.chunks(x), self.chunks(seen))]
+    images, drawn = zip(*each)
+    return torch.cat(images), [torch.cat(d) for d in zip(*drawn)]
+
 # %% ../../nbs/4_beyond/07_parts.ipynb #a166b971
 @patch
 def sample(self:Hierarchy, n:int, # images
@@ -149,7 +171,7 @@ def sample(self:Hierarchy, n:int, # images
            generator:torch.Generator|None=None,
            noise:bool=True)->tuple[Tensor,list]:
     "`n` images from the top down, and what was drawn at every level (eq. 4.5.1)."
-    x = self.log_weights.new_zeros(n, *shape)
+    x = self.log_weights.new_zeros(1, *shape).expand(n, -1, -1, -1)
     return self.draw(x, x, generator, noise)
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #50c3e18f
