@@ -33,7 +33,7 @@ from .models.completion import repair_parts, without_hidden
 from .models.geometry import (geometry, hierarchy_from, level_sizes,
                                      tensor_fields, tensor_shapes)
 from .models.hierarchy import Hierarchy
-from .models.parts import _check_number, start_filters
+from .models.parts import enough_images, start_filters
 from .schema import HIERARCHY, check_choice, check_int, check_positive
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #ae1393f4
@@ -231,7 +231,7 @@ def _fit(self:HierarchicalCALM, X:Images,
     checks = dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     levels = geometry(self._sizes(), x.shape[2:])
     batches = self._batches(X, sample_weight, **checks)
-    _check_number(batches, max(J for J, _, _ in levels))
+    enough_images(batches, max(J for J, _, _ in levels))
     mine = self._batches(X, sample_weight, p.share, **checks)
     *_, last = runs = self._runs(batches, mine, levels, p)
     greedy = runs[:len(levels)+1]
