@@ -18,7 +18,8 @@ from torch import Tensor
 
 from .block_bounds import (BestFirst, BlockBounds,
                                            best_by_convolution, highest, sliding)
-from .fast import DENSE, NO_BFLOAT16, ROUNDS, FastMixture, recast
+from .fast import (DENSE, NO_BFLOAT16, ROUNDS, FastMixture,
+                                   cores_for, recast)
 from ..reports import multiplies_bfloat16
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture
@@ -188,10 +189,10 @@ def plan_for(self:BoundedMixture, x:Tensor # a batch, (N,C,H,W)
     "The plan for images of this shape, made anew now and then."
     B, plans = math.prod(self.locations(x.shape[2:])), self.memory.plans
     plan, last, left = plans.get(x.shape[1:], ((0, None), 0, 0))
-    if left <= 0:
+    if left <= 0 or not plan[1]:
         pilot = x[::-(-len(x)//max(4, 1024//B))]
-        plan, n = self.best_plan(pilot), len(pilot)
-        left = last = min(max(2*last, 100*n), 300*n) if plan[1] else 50*n
+        left = last = min(max(2*last, 100*len(pilot)), 300*len(pilot))
+        with cores_for(self, pilot): plan = self.best_plan(pilot)
     plans[x.shape[1:]] = plan, last, left - len(x)
     return plan
 

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'SPARSE', 'ONE', 'ROUNDS', 'NO_BFLOAT16', 'SMALL', 'LARGE', 'FastMixture', 'recast', 'one_core_each',
-           'sum_of_chunks', 'even', 'fft_score', 'unfold_score', 'channels_last_score']
+           'sum_of_chunks', 'cores_for', 'even', 'fft_score', 'unfold_score', 'channels_last_score']
 
 # %% ../../nbs/2_library/20_fast.ipynb #d6b43e6d
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 import math, os, threading
@@ -100,6 +101,19 @@ def sum_of_chunks(f:Callable, # (x, w) -> SufficientStats
         return sum(map(f, *parts))
     return sum(one_core_each(threads, os.getpid()).map(f, *parts))
 
+# %% ../../nbs/2_library/20_fast.ipynb #250b93de
+SMALL, LARGE = 2**26, 2**22 # products of a batch; numbers in the map of an image
+
+@contextmanager
+def cores_for(m:PatchMixture, x:Tensor # images, (N,C,H,W)
+             )->Iterator:
+    "One core for the scores of few or small images, else all."
+    products = len(x)*m.filters.numel()*math.prod(m.locations(x.shape[-2:]))
+    threads = torch.get_num_threads()
+    if products < SMALL: torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(threads)
+
 # %% ../../nbs/2_library/20_fast.ipynb #250b93d5
 def even(N:int, n:int, # images, and how many a chunk may have
          cores:int)->int: # images of a chunk
@@ -108,19 +122,15 @@ def even(N:int, n:int, # images, and how many a chunk may have
     return -(-N//(chunks + -chunks % cores))
 
 # %% ../../nbs/2_library/20_fast.ipynb #250b93dc
-SMALL, LARGE = 2**26, 2**22 # products of a batch; numbers in the map of an image
-
 @patch
 def _by_cores(self:FastMixture, f:Callable, x:Tensor, w:Tensor, n:int
              )->SufficientStats:
     "`f` of chunks of up to n images: on one core, on all, or a core a chunk."
-    threads, maps = torch.get_num_threads(), math.prod(self.locations(x.shape[-2:]))
-    one = len(x)*self.filters.numel()*maps < SMALL and x.device.type == 'cpu'
-    if one or maps*len(self.filters) > LARGE:
-        if one: torch.set_num_threads(1)
-        try: return sum(map(f, x.split(n), w.split(n)))
-        finally: torch.set_num_threads(threads)
-    return sum_of_chunks(f, x, w, even(len(x), n, threads))
+    with cores_for(self, x):
+        cores = torch.get_num_threads()
+        if cores == 1 or self.chunk_size(x.shape[-2:], LARGE) == 1:
+            return sum(map(f, x.split(n), w.split(n)))
+        return sum_of_chunks(f, x, w, even(len(x), n, cores))
 
 # %% ../../nbs/2_library/20_fast.ipynb #250b93db
 @patch
