@@ -13,6 +13,7 @@ import math, os, statistics, subprocess, sys, tempfile, time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -189,8 +190,9 @@ def settled(m:PatchMixture, x:Tensor, most:int, # passes
     return old, m, moved
 
 # %% ../../nbs/6_speed/02_speed.ipynb #861261d8
+@mock.patch('calm_nb.backends.bounds.multiplies_bfloat16', lambda: False)
 def time_bounds(s:Speed)->dict:
-    "Passes of one thread in the forms of the library."
+    "Passes of one thread without products of bfloat16."
     threads, out = torch.get_num_threads(), {}
     torch.set_num_threads(1)
     for name, (m, x) in problems(s).items():
