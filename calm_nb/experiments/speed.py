@@ -23,7 +23,8 @@ from torch import Tensor
 from ..backends.bounds import BoundedMixture
 from ..backends.distributed import time_ranks
 from ..backends.fast import (FastMixture, channels_last_score, fft_score,
-                                   paper_stats, recast, sum_of_chunks, unfold_score)
+                                   paper_stats, recast, sum_of_chunks, unfold_score,
+                                   winograd_score)
 from ..backends.triton_em import gpu_rows
 from ..em.driver import fit_em
 from ..em.steps import SufficientStats
@@ -131,8 +132,8 @@ def losers(m:FastMixture, x:Tensor)->dict:
     p = recast(m, PatchMixture)
     return {k: lambda f=f: in_chunks(f, p, x) for k, f in {
         'convolution': PatchMixture.score, 'Fourier': fft_score,
-        'unfolded patches': unfold_score,
-        'channels last': channels_last_score}.items()}
+        'unfolded patches': unfold_score, 'channels last': channels_last_score
+        }.items()} | {'Winograd': lambda: winograd_score(p, x)} # has its own chunks
 
 # %% ../../nbs/6_speed/02_speed.ipynb #e8566136
 def time_peak(s:Speed)->dict:
