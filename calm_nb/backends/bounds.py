@@ -303,3 +303,8 @@ def carrying(self:BoundedMixture, limit:int=2**31 # bytes of the temporary file
     finally:
         self.memory.carried = None
         carried.file.close()
+
+@patch
+def begin_epoch(self:BoundedMixture):
+    "Forget the plans: nothing but the filters and the images decides on new ones."
+    self.memory.plans.clear()

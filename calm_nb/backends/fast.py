@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'SPARSE', 'ONE', 'ROUNDS', 'NO_BFLOAT16', 'SMALL', 'LARGE', 'POINTS', 'FastMixture', 'recast',
-           'one_core_each', 'sum_of_chunks', 'cores_for', 'even', 'fft_score', 'unfold_score', 'channels_last_score',
-           'toom_cook', 'winograd', 'winograd_score']
+           'one_core_each', 'each_by_a_core', 'sum_of_chunks', 'cores_for', 'even', 'fft_score', 'unfold_score',
+           'channels_last_score', 'toom_cook', 'winograd', 'winograd_score']
 
 # %% ../../nbs/2_library/20_fast.ipynb #d6b43e6d
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,14 +94,19 @@ def one_core_each(threads:int, pid:int)->ThreadPoolExecutor: # of this process
     return pool
 
 # %% ../../nbs/2_library/20_fast.ipynb #d837835b
+def each_by_a_core(f:Callable, *parts:Iterable # its arguments, call by call
+                  )->Iterator: # what it returns, in order
+    "`f` of all parts, each done by one core."
+    threads = torch.get_num_threads()
+    if threads == 1: return map(f, *parts)
+    return one_core_each(threads, os.getpid()).map(f, *parts)
+
 def sum_of_chunks(f:Callable, # (x, w) -> SufficientStats
                   x:Tensor, w:Tensor, n:int, # images, weights, size of a chunk
                  )->SufficientStats:
     "`f` of all chunks, each done by one core, summed in order."
-    threads, parts = torch.get_num_threads(), (x.split(n), w.split(n))
-    if threads == 1 or len(x) <= n or x.device.type != 'cpu':
-        return sum(map(f, *parts))
-    return sum(one_core_each(threads, os.getpid()).map(f, *parts))
+    alone = len(x) <= n or x.device.type != 'cpu'
+    return sum((map if alone else each_by_a_core)(f, x.split(n), w.split(n)))
 
 # %% ../../nbs/2_library/20_fast.ipynb #250b93de
 SMALL, LARGE = 2**26, 2**22 # products of a batch; numbers in the map of an image

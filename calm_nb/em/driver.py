@@ -98,9 +98,11 @@ def fit_em(model:object, # start: has e_step(x, w) and m_step(sums)
     group.agree('checkpoint', run.n_iter, 'put it where all processes can read it')
     show = progress and group.is_main
     carrying = getattr(model, 'carrying', nullcontext) # a fast form's bounds
+    begin = getattr(model, 'begin_epoch', lambda: None) # and its plans
     with _progress_bar(run, batches, max_iter, epoch, show) as bar, carrying():
         try:
             while run.n_iter < max_iter and not run.converged:
+                begin()
                 epoch(run, _Counted(batches, bar), group)
                 _close_epoch(run, tol, repair)
                 if checkpoint and group.is_main: checkpoint.save(run)

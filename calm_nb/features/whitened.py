@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
+from ..backends.fast import each_by_a_core
 from ..estimator import CALM
 from ..images.patches import sampled_patches
 from ..images.preprocess import PatchZCA, contrast_normalise, unit_length
@@ -147,7 +148,6 @@ def learn_layer(o:Options, x:Tensor # bytes, (N,C,H,W)
 
 # %% ../../nbs/2_library/36_whitened_layer.ipynb #cd54cc26
 @patch
-@torch.no_grad()
 def features(self:Layer, x:Tensor, # bytes, (N,C,H,W)
              names:tuple=('triangle',) # of CODES
             )->list: # of (N, pools^2 K), one per name
@@ -155,26 +155,28 @@ def features(self:Layer, x:Tensor, # bytes, (N,C,H,W)
     o, folded, K = self.options, self.fold(), len(self.filters)
     P = grid(*(s - o.L + 1 for s in x.shape[2:]), o.pools)
     out = [torch.zeros(len(x), o.pools**2*K) for _ in names]
-    for i in range(len(x)):
+    @torch.no_grad()
+    def code(i):
         image = (x[i:i+1]/255).contiguous(memory_format=torch.channels_last)
         for view in (image, image.flip(3)) if o.mirror else (image,):
             d2, _ = self.distances(folded, view)
             for f, n in zip(out, names):
                 f[i] += (P @ CODES[n][0](d2.clone())).flatten()
+    list(each_by_a_core(code, range(len(x))))
     return [f.div_(1 + o.mirror).pow_(CODES[n][1]) for f, n in zip(out, names)]
 
 # %% ../../nbs/2_library/36_whitened_layer.ipynb #03b4e3ed
 @patch
-@torch.no_grad()
 def maps(self:Layer, x:Tensor # images, (N,C,H,W), pixels in 0..1
         )->Tensor: # (N,K,H-L+1,W-L+1)
     "Posterior of the filters at every location."
-    folded, out = self.fold(), []
-    for image in x.split(1):
+    folded = self.fold()
+    @torch.no_grad()
+    def posterior(image):
         image = image.contiguous(memory_format=torch.channels_last)
         d2, size = self.distances(folded, image)
-        out.append(soft_assignment(d2).T.unflatten(1, size))
-    return torch.stack(out)
+        return soft_assignment(d2).T.unflatten(1, size)
+    return torch.stack(list(each_by_a_core(posterior, x.split(1))))
 
 @patch
 def pooled(self:Layer, m:Tensor # posteriors, (N,K,H',W')
