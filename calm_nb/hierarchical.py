@@ -7,6 +7,7 @@ __all__ = ['HierarchicalCALM']
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #cc8cd454
 import math, numbers, os, warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +23,15 @@ from torch import Tensor
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #a8ef099c
 from .backends.distributed import process_group
+from .em.algorithms import incremental_epoch
+from .em.auto import Choice, random_access
 from .em.checkpoint import Checkpoint, digest, fingerprint
-from .em.driver import EMRun, batch_epoch, fit_em
-from .estimator import CALM, DeadFilterWarning, _as_batches
+from .em.driver import EMRun, SingleProcess, batch_epoch, fit_em
+from .estimator import CALM, DeadFilterWarning, _as_array, _as_batches
 from .features.pooling import by_chunks
 from .files import check_fields, load_tensors, save_tensors
-from .images.arrays import ImageBatches, Images, Numbers
+from .images.arrays import (ImageBatches, Images, Numbers, as_weights,
+                                   check_order)
 from .memory import give_back_memory
 from .models.completion import repair_parts, without_hidden
 from .models.geometry import (geometry, hierarchy_from, level_sizes,
@@ -70,6 +74,7 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         joint:bool=True, # learn all levels together in the end
         dead:str='keep', # what becomes of dead parts: 'keep', 'restart' or 'prune'
         batch_size:int|str='auto', # images read at a time
+        algorithm:str='batch', # or 'incremental', an M-step after every batch
     ):
         self.n_filters, self.patch_size, self.cell = n_filters, patch_size, cell
         self.n_parts, self.part_size, self.variance = n_parts, part_size, variance
@@ -77,9 +82,9 @@ class HierarchicalCALM(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         self.random_state, self.progress = random_state, progress
         self.checkpoint, self.learn_variance = checkpoint, learn_variance
         self.clutter, self.joint = clutter, joint
-        self.dead, self.batch_size = dead, batch_size
+        self.dead, self.batch_size, self.algorithm = dead, batch_size, algorithm
 
-    _device = CALM._device
+    _device, _to_visit = CALM._device, CALM._to_visit
 
     def fit(self, X:Images, # (N,C,H,W) or (N,H,W), or an iterable of batches
             y:object=None, # ignored, for scikit-learn
@@ -139,6 +144,7 @@ def _check_params(self:HierarchicalCALM):
     for name in ('tol', 'clutter'):
         check_positive(name, getattr(self, name), zero=True)
     check_choice('dead', self.dead, ('keep', 'restart', 'prune'))
+    check_choice('algorithm', self.algorithm, ('batch', 'incremental'))
     for name in ('learn_variance', 'joint'):
         check_choice(name, getattr(self, name), (True, False))
     self._check_rest(); self._sizes()
@@ -146,10 +152,32 @@ def _check_params(self:HierarchicalCALM):
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #5801da20
 @patch
 def _batches(self:HierarchicalCALM, X:Images, sample_weight:Numbers|None=None,
-             share:tuple[int,int]=(0,1), **checks)->ImageBatches:
+             share:tuple[int,int]=(0,1), n:int|None=None, # images at a time
+             **checks)->ImageBatches:
     "Images of any source as checked batches, or every R-th of them."
-    return _as_batches(X, self.batch_size, sample_weight, share,
+    return _as_batches(X, self.batch_size if n is None else n, sample_weight, share,
                        min_size=self.patch_size, **checks)
+
+# %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #5801da31
+@patch
+def _choice(self:HierarchicalCALM, X:Images)->Choice:
+    "The algorithm asked for, and the size of its batches."
+    as_asked, n = 'as asked for', self.batch_size
+    if self.algorithm == 'batch': return Choice('batch', as_asked)
+    check_order(X, 'algorithm')
+    if not random_access(X): n = None
+    elif n == 'auto':
+        n = max(-(-len(X)//64), 10*max(J for J, _, _ in self._sizes()))
+    return Choice(self.algorithm, as_asked, n)
+
+# %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #5801da34
+def _incremental(run:EMRun, batches:Iterable, group:SingleProcess):
+    "Incremental EM, which begins anew after a repair."
+    if run.repairs[-1:] == [run.n_iter]: run.batch_stats = {}
+    incremental_epoch(run, batches, group)
+
+_incremental.passes = incremental_epoch.passes
+_EPOCHS = dict(batch=batch_epoch, incremental=_incremental)
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #fb7051ef
 @patch
@@ -157,9 +185,11 @@ def _identity(self:HierarchicalCALM, mine:ImageBatches, p:object)->dict:
     "What a checkpoint must agree with: images in order, weights, sizes, the seed."
     whole = isinstance(self.random_state, numbers.Integral)
     n, code = map(p.total, fingerprint(mine, True))
-    return dict(images=f'{n} ({code % 2**53:x})', dead=self.dead,
+    said = dict(images=f'{n} ({code % 2**53:x})', dead=self.dead,
                 random_state=int(self.random_state) if whole else None,
                 levels=[list(s) for s in self._sizes()], start=float(self.variance))
+    if self.algorithm == 'batch': return said
+    return said | dict(algorithm=self.algorithm, batch_size=self.batch_size)
 
 @patch
 def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches,
@@ -170,7 +200,7 @@ def _run(self:HierarchicalCALM, m:Hierarchy, batches:ImageBatches,
             'give a number, so that all processes start alike')
     give_back_memory()
     repair = lambda run: repair_parts(run, batches, self.dead)
-    return fit_em(m, mine, self.max_iter, self.tol, batch_epoch,
+    return fit_em(m, mine, self.max_iter, self.tol, _EPOCHS[self.algorithm],
                   file and Checkpoint(file, settings), self.progress, repair, p)
 
 # %% ../nbs/4_beyond/10_hierarchical_calm.ipynb #da76752d
@@ -227,12 +257,13 @@ def _fit(self:HierarchicalCALM, X:Images,
          sample_weight:Numbers|None=None)->HierarchicalCALM:
     "Check, learn level by level, then all together, and warn."
     self._check_params()
-    x, p = self._batches(X, sample_weight).first(), process_group()
+    w = None if sample_weight is None else as_weights(_as_array(sample_weight))
+    x, p = self._batches(X, w).first(), process_group()
     checks = dict(channels=x.shape[1], size=tuple(x.shape[2:]))
     levels = geometry(self._sizes(), x.shape[2:])
-    batches = self._batches(X, sample_weight, **checks)
+    batches = self._batches(X, w, **checks)
     enough_images(batches, max(J for J, _, _ in levels))
-    mine = self._batches(X, sample_weight, p.share, **checks)
+    mine = self._to_visit(X, w, self._choice(X), p.share, checks)
     *_, last = runs = self._runs(batches, mine, levels, p)
     greedy = runs[:len(levels)+1]
     self.greedy_ = [r.log_likelihood for r in greedy]

@@ -20,6 +20,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from ..em.algorithms import EPOCHS
 from ..em.driver import fit_em
 from ..features.classifiers import class_histogram, purity
 from ..hierarchical import HierarchicalCALM
@@ -44,7 +45,8 @@ _MNIST = dict(data='mnist', n=2000, n_valid=500, n_test=1000, seeds=(0, 1, 2),
               calm=dict(n_filters=64, patch_size=7, cell=4, n_parts=30,
                         part_size=7))
 _FULL = _MNIST | dict(n=60000, n_test=10000, seeds=(0,), variances=(.1,), few=2,
-                      gaussians=((10,), (.03, .1)))
+                      gaussians=((10,), (.03, .1)),
+                      calm=_MNIST['calm'] | dict(algorithm='incremental'))
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #7a1a816d
 def images_of(config:dict, data:str|Path|None=None # folder of the data sets
@@ -78,7 +80,9 @@ def one_level(h:HierarchicalCALM, x:Tensor, # its settings, and images
     start = start_filters(batches, h.n_filters, h.patch_size, h._sizes()[0][2],
                           h.variance, h.learn_variance,
                           check_random_state(h.random_state), h._device())
-    return fit_em(start, batches, h.max_iter, h.tol, progress=h.progress).model
+    mine = h._to_visit(x, None, h._choice(x), (0, 1), {})
+    return fit_em(start, mine, h.max_iter, h.tol, EPOCHS[h.algorithm],
+                  progress=h.progress).model
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #e1264f1e
 def lower_half(x:Tensor)->Tensor: # (H,W) bool, true where hidden

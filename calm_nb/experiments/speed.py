@@ -23,7 +23,7 @@ from torch import Tensor
 from ..backends.bounds import BoundedMixture
 from ..backends.distributed import time_ranks
 from ..backends.fast import (FastMixture, channels_last_score, fft_score,
-                                   paper_stats, recast, sum_of_chunks, unfold_score,
+                                   paper_stats, recast, unfold_score,
                                    winograd_score)
 from ..backends.triton_em import gpu_rows
 from ..em.driver import fit_em
@@ -33,6 +33,7 @@ from ..images.datasets import load_digits, load_mnist
 from ..images.patches import sampled_patches
 from ..models.mixture import PatchMixture
 from ..reports import Parts, PeakMemory, Timer, describe_data
+from ..threads import sum_of_chunks
 
 # %% ../../nbs/6_speed/02_speed.ipynb #4f5a4185
 @dataclass

@@ -16,12 +16,12 @@ from fastcore.basics import patch
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
-from ..backends.fast import each_by_a_core
 from ..estimator import CALM
 from ..images.patches import sampled_patches
 from ..images.preprocess import PatchZCA, contrast_normalise, unit_length
 from ..models.patch import conv2d
 from ..reports import Timer
+from ..threads import each_by_a_core
 
 # %% ../../nbs/2_library/36_whitened_layer.ipynb #41a2a5ff
 def whitened(x:Tensor, # bytes, (N,C,H,W)

@@ -17,6 +17,7 @@ from ..em.steps import SufficientStats
 from .cells import CellMixture, log_shares
 from .field import Parts, cut, join
 from .mixture import logsumexp, normalise_
+from ..threads import sum_of_chunks
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #99538de4
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def e_step(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
     w = (torch.ones(len(x)) if w is None else w).to(x.device).double()
     n, (m, _) = self.chunk_size(x.shape[-2:]), self.precise(x)
     x = x.to(m.dtype)
-    return sum(m._chunk_stats(a, b) for a, b in zip(x.split(n), w.split(n)))
+    return sum_of_chunks(m._chunk_stats, x, w, n)
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #60341bbd
 @patch
