@@ -7,6 +7,7 @@ __all__ = ['CALM', 'DeadFilterWarning', 'numpydoc']
 
 # %% ../nbs/2_library/27_estimator.ipynb #00e63bd9
 import math, numbers, os, warnings
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -294,7 +295,8 @@ def _runs(self:CALM, x:Tensor, whole:ImageBatches, mine:ImageBatches,
         start = self._start(whole, x, rng)
         group.agree('random_state', int(digest(start.filters)[:12], 16),
                     'give a number, so that all processes start alike')
-        with notice_waiting():
+        shared = start.shares_operations(x.shape[2:])
+        with notice_waiting() if shared else nullcontext():
             runs.append(fit_em(start, mine, self.max_iter, self.tol,
                                EPOCHS[choice.algorithm],
                                file and Checkpoint(file, settings), self.progress,

@@ -17,13 +17,13 @@ from functools import lru_cache
 def one_core_each(threads:int, pid:int)->ThreadPoolExecutor: # of this process
     "Threads that use one core each."
     import torch
-    started = threading.Barrier(threads)
+    before, started = torch.get_num_threads(), threading.Barrier(threads)
     def alone():
         torch.set_num_threads(1); torch.get_num_threads()
         started.wait()
     pool = ThreadPoolExecutor(threads)
     for task in [pool.submit(alone) for _ in range(threads)]: task.result()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)
     return pool
 
 # %% ../nbs/2_library/13_threads.ipynb #d837835b
@@ -35,12 +35,18 @@ def each_by_a_core(f:Callable, *parts:Iterable # its arguments, call by call
     if threads == 1: return map(f, *parts)
     return one_core_each(threads, os.getpid()).map(f, *parts)
 
+# %% ../nbs/2_library/13_threads.ipynb #d837835c
 def sum_of_chunks(f:Callable, # (x, w) -> sums
-                  x:object, w:object, n:int, # images, weights, size of a chunk
+                  x:object, w:object, # images and weights, tensors
+                  n:int, # images that a chunk may have
                  )->object: # one sum
     "`f` of all chunks, each done by one core, summed in order."
-    alone = len(x) <= n or x.device.type != 'cpu'
-    return sum((map if alone else each_by_a_core)(f, x.split(n), w.split(n)))
+    import torch
+    cores = torch.get_num_threads() if x.device.type == 'cpu' else 1
+    chunks = -(-len(x)//n)
+    chunks = max(1, min(len(x), chunks + -chunks % cores))
+    each = map if 1 in (cores, chunks) else each_by_a_core
+    return sum(each(f, x.tensor_split(chunks), w.tensor_split(chunks)))
 
 # %% ../nbs/2_library/13_threads.ipynb #974e1666
 SHORT_WAIT = dict(GOMP_SPINCOUNT='10000', KMP_BLOCKTIME='1')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'SPARSE', 'ONE', 'ROUNDS', 'NO_BFLOAT16', 'SMALL', 'LARGE', 'POINTS', 'FastMixture', 'recast', 'cores_for',
-           'even', 'fft_score', 'unfold_score', 'channels_last_score', 'toom_cook', 'winograd', 'winograd_score']
+           'fft_score', 'unfold_score', 'channels_last_score', 'toom_cook', 'winograd', 'winograd_score']
 
 # %% ../../nbs/2_library/20_fast.ipynb #d6b43e6d
 from collections import Counter
@@ -92,23 +92,21 @@ def cores_for(m:PatchMixture, x:Tensor # images, (N,C,H,W)
     try: yield
     finally: torch.set_num_threads(threads)
 
-# %% ../../nbs/2_library/20_fast.ipynb #250b93d5
-def even(N:int, n:int, # images, and how many a chunk may have
-         cores:int)->int: # images of a chunk
-    "Chunks of nearly equal size, as many for each core."
-    chunks = -(-N//n)
-    return -(-N//(chunks + -chunks % cores))
-
 # %% ../../nbs/2_library/20_fast.ipynb #250b93dc
+@patch
+def shares_operations(self:FastMixture, size:tuple[int,int] # height and width
+                     )->bool:
+    "Whether all cores work on one image at a time."
+    return self.filters.device.type == 'cpu' and self.chunk_size(size, LARGE) == 1
+
 @patch
 def _by_cores(self:FastMixture, f:Callable, x:Tensor, w:Tensor, n:int
              )->SufficientStats:
     "`f` of chunks of up to n images: on one core, on all, or a core a chunk."
     with cores_for(self, x):
-        cores = torch.get_num_threads()
-        if cores == 1 or self.chunk_size(x.shape[-2:], LARGE) == 1:
+        if self.shares_operations(x.shape[-2:]):
             return sum(map(f, x.split(n), w.split(n)))
-        return sum_of_chunks(f, x, w, even(len(x), n, cores))
+        return sum_of_chunks(f, x, w, n)
 
 # %% ../../nbs/2_library/20_fast.ipynb #250b93db
 @patch
@@ -156,10 +154,10 @@ def _place_stats(self:FastMixture, x:Tensor, w:Tensor # images (N,C,H,W), weight
 def _one_place(self:FastMixture, x:Tensor, w:Tensor)->SufficientStats:
     "The sums over images the size of a filter."
     K, plain = len(self.filters), self.precise(x)[0] is not self
-    n = min(max(2**14//K, -(-len(x)//torch.get_num_threads())), 2**18//K)
     self.forms[ROUNDS if plain else ONE] += len(x)
     form = PatchMixture.e_step if plain else FastMixture._place_stats
-    return sum_of_chunks(partial(form, self), x, w, max(1, n))
+    if len(x)*K <= 2**14: return form(self, x, w)
+    return sum_of_chunks(partial(form, self), x, w, max(1, 2**18//K))
 
 # %% ../../nbs/2_library/20_fast.ipynb #796756b1
 @patch

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from ..estimator import CALM
+from ..estimator import CALM, DeadFilterWarning
 from ..images.patches import sampled_patches
 from ..images.preprocess import PatchZCA, contrast_normalise, unit_length
 from ..models.patch import conv2d
@@ -70,7 +71,10 @@ def _em(x:Tensor, # bytes, (N,C,H,W)
     calm = CALM(o.K, o.L, variance=.01, learn_variance=True, learn_weights=True,
                 max_iter=o.max_iter, tol=0, random_state=o.seed, progress=False,
                 algorithm=o.algorithm)
-    with warnings.catch_warnings(action='ignore'): calm.fit(w)
+    with warnings.catch_warnings():
+        for kind in (ConvergenceWarning, DeadFilterWarning):
+            warnings.simplefilter('ignore', kind)
+        calm.fit(w)
     return calm.filters_, calm.log_likelihood_
 
 def _kmeans(x:Tensor, o:Options, z:Tensor)->tuple[Tensor,list]:

@@ -28,7 +28,7 @@ class Hierarchy:
     log_weights:Tensor # log rho_j of the top level
     tile:int # T, side of a cell in pixels
     frozen:int = 0 # so many levels, from the filters on, stay as they are
-    budget = 2**21 # numbers in the largest map that is held at once
+    budget = 2**21 # numbers in the largest map that a core holds
 
     @property
     def dtype(self)->torch.dtype:
@@ -146,7 +146,7 @@ def _numbers(self:Hierarchy, size:tuple[int,int])->int:
 
 @patch
 def chunk_size(self:Hierarchy, size:tuple[int,int])->int:
-    "How many images are held at once, at least one."
+    "How many images a core holds at once, at least one."
     return max(1, self.budget//self._numbers(size))
 
 # %% ../../nbs/4_beyond/06_hierarchy.ipynb #06075508
