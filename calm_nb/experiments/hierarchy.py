@@ -395,8 +395,14 @@ def _trials_result(out:Path, data:str|Path|None, tiny:bool)->dict:
                                   variance='learned')}
     return run_trials(_FEW, small, file)
 
+def _all_of_mnist(out:Path, data:str|Path|None, tiny:bool)->dict:
+    "What `results/hierarchy_mnist.json` holds."
+    file = Path(out)/'hierarchy_mnist.parts'
+    return run(_DIGITS if tiny else _FULL, data, file=file)
+
 RESULTS = {'hierarchy.json': _hierarchy_result, # makers by the names of files
-           'hierarchy_trials.json': _trials_result}
+           'hierarchy_trials.json': _trials_result,
+           'hierarchy_mnist.json': _all_of_mnist}
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #f007e93e
 def figures(r:dict)->dict: # by name
