@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TRIALS', 'RESULTS', 'images_of', 'n_free', 'equal_filters', 'one_level', 'lower_half', 'fill_in', 'squared_error',
-           'measured', 'conditional_mean', 'gaussian_rows', 'nearest_row', 'top_purity', 'levels_of', 'averaged',
-           'cost_of_pass', 'parts_as_images', 'pictures', 'run', 'held_out', 'per_image', 'trial', 'run_trials',
-           'figures', 'report', 'reproduce']
+           'measured', 'conditional_mean', 'gaussian_rows', 'nearest_row', 'top_purity', 'averaged', 'cost_of_pass',
+           'parts_as_images', 'pictures', 'run', 'held_out', 'per_image', 'trial', 'run_trials', 'figures', 'report',
+           'reproduce']
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #5dd3396a
 import importlib, math, time, warnings
@@ -14,6 +14,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Callable
 
 import matplotlib.pyplot as plt
 import torch
@@ -44,7 +45,7 @@ _MNIST = dict(data='mnist', n=2000, n_valid=500, n_test=1000, seeds=(0, 1, 2),
               gaussians=((2, 5, 10), (.001, .003, .01, .03, .1)),
               calm=dict(n_filters=64, patch_size=7, cell=4, n_parts=30,
                         part_size=7))
-_FULL = _MNIST | dict(n=60000, n_test=10000, seeds=(0,), variances=(.1,), few=2,
+_FULL = _MNIST | dict(n=59500, n_test=10000, seeds=(0,), variances=(.1,), few=2,
                       gaussians=((10,), (.03, .1)),
                       calm=_MNIST['calm'] | dict(algorithm='incremental'))
 
@@ -193,34 +194,28 @@ def _settings(config:dict, variance:str|float, seed:int, **k)->dict:
         max_iter=config['epochs'], tol=.1, random_state=seed, learn_variance=learn,
         variance=.05 if learn else variance)
 
-def _models_of(config:dict, variance:str|float, d:Labelled, seed:int, **k
-              )->tuple[list,HierarchicalCALM]: # (name, model), fitted model
-    "All models of one variance and one seed."
-    common = _settings(config, variance, seed, **k)
-    flat = lambda **k: one_level(HierarchicalCALM(**common | k), d.x)
-    few, J = config['few'], config['calm']['n_parts']
-    g, h = (HierarchicalCALM(**common | dict(n_parts=n)).fit(d.x) for n in (few, J))
-    equal = flat(n_filters=equal_filters(g.model_))
-    paper = flat(n_filters=J, patch_size=config['whole'], cell=d.x.shape[-1])
-    return [('one level', h.greedy_models_[0]),
-            (f'one level, parameters of {few} parts', equal),
-            (f'{few} parts, greedy', g.greedy_models_[1]),
-            (f'{few} parts, joint', g.model_),
-            (f'{J} parts, greedy', h.greedy_models_[1]),
-            (f'{J} parts, joint', h.model_),
-            (f'{J} patches, one per image (the paper)', paper)], h
+def _row(name:str, m:Hierarchy, d:Labelled, **k)->dict:
+    "What is measured of one model."
+    return dict(model=name, learned=bool(m.lower.learn_variance),
+                **measured(m, d), **k)
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #8c4877e1
-def levels_of(config:dict, variance:str|float, d:Labelled, seed:int, device:str,
-              progress:bool)->tuple[list,HierarchicalCALM]: # rows, fitted model
-    "Rows of all models of one variance and one seed."
-    models, h = _models_of(config, variance, d, seed, device=device,
-                           progress=progress)
-    rows = [dict(model=k, learned=variance == 'learned', **measured(m, d))
-            for k, m in models]
-    for row, (_, m) in zip(rows[-2:], models[-2:]):
-        row |= dict(purity=top_purity(m, d))
-    return rows, h
+def _with_parts(s:dict, d:Labelled, n:int, # settings, images, parts
+                shown:bool)->dict:
+    "Rows of a hierarchy; where it is shown, also the cost of a pass and pictures."
+    h = HierarchicalCALM(**s | dict(n_parts=n)).fit(d.x)
+    (one, greedy), both = h.greedy_models_, h.model_
+    r = dict(filters=equal_filters(both), rows=[
+        _row('one level', one, d), _row(f'{n} parts, greedy', greedy, d),
+        _row(f'{n} parts, joint', both, d, purity=top_purity(both, d))])
+    if not shown: return r
+    return r | dict(cost=cost_of_pass(h, d.x[:1000]), pictures=pictures(h, d))
+
+def _without_parts(s:dict, d:Labelled, name:str)->dict:
+    "The row of a model of one level, whose settings are given."
+    m = one_level(HierarchicalCALM(**s), d.x)
+    whole = dict(purity=top_purity(m, d)) if s['cell'] == d.x.shape[-1] else {}
+    return dict(rows=[_row(name, m, d, **whole)])
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #f814c5d1
 def averaged(rows:list)->list:
@@ -273,14 +268,24 @@ def pictures(h:HierarchicalCALM, d:Labelled, n:int=10)->dict:
                 drawn=pack(m.draw(x, seen, g, noise=False)[0]))
 
 # %% ../../nbs/4_beyond/12_hierarchy_digits.ipynb #23cc9fcf
-def _part(config:dict, d:Labelled, seed:int, variance:str|float, device:str,
-          progress:bool)->dict:
-    "Rows of one variance and one seed; the last of the first seed is shown."
-    rows, h = levels_of(config, variance, d, seed, device, progress)
-    if (seed, variance) != (config['seeds'][0], config['variances'][-1]):
-        return dict(rows=rows)
-    return dict(rows=rows, cost=cost_of_pass(h, d.x[:1000]),
-                pictures=pictures(h, d))
+def _levels_of(config:dict, variance:str|float, seed:int, d:Labelled,
+               make:Callable, # of one part, by its key
+               **k)->dict:
+    "Rows of all models of one variance and one seed; what is shown of them."
+    s = _settings(config, variance, seed, **k)
+    fit = lambda key, f, s, *a: make(f'{seed} {variance} {key}', f, s, d, *a)
+    few, J = config['few'], config['calm']['n_parts']
+    shown = (seed, variance) == (config['seeds'][0], config['variances'][-1])
+    g = fit('few', _with_parts, s, few, False)
+    h = fit('many', _with_parts, s, J, shown)
+    equal = fit('equal', _without_parts, s | dict(n_filters=g['filters']),
+                f'one level, parameters of {few} parts')
+    whole = dict(n_filters=J, patch_size=config['whole'], cell=d.x.shape[-1])
+    paper = fit('paper', _without_parts, s | whole,
+                f'{J} patches, one per image (the paper)')
+    one, *both = h['rows']
+    rows = [one, *equal['rows'], *g['rows'][1:], *both, *paper['rows']]
+    return dict(rows=rows) | {k: h[k] for k in ('cost', 'pictures') if k in h}
 
 def _others(config:dict, d:Labelled, valid:Tensor)->dict:
     "The rows of what the hierarchy is compared with."
@@ -297,7 +302,8 @@ def run(config:dict, data:str|Path|None=None, device:str='cpu', progress:bool=Fa
     make = parts or (lambda key, make, *a: make(*a))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        done = [make(f'{seed} {v}', _part, config, d, seed, v, device, progress)
+        done = [_levels_of(config, v, seed, d, make, device=device,
+                           progress=progress)
                 for seed in config['seeds'] for v in config['variances']]
         others = make('others', _others, config, d, valid)['rows']
     runs = [row for part in done for row in part['rows']]
