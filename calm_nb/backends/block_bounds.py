@@ -57,6 +57,10 @@ def _both_ways(x:Tensor, p:int, q:int, rows:tuple, cols:tuple)->Tensor:
     return z.view(q, r, C, q, c, N)
 
 # %% ../../nbs/2_library/21_block_bounds.ipynb #4c3bef5e
+def _slack(p:int, J:int, C:int)->float:
+    "How many epsilons the energy of a block may be off (eq. 2.21.2)."
+    return (2*J**.5 + 1)*(p + 1) + C*(J + 1)/2
+
 def block_numbers(x:Tensor, # pixels, (H,C,W,N): images last, for long products
                   p:int, J:int, # side of a block, cosines
                   rows:tuple, cols:tuple, # where blocks begin
@@ -65,7 +69,7 @@ def block_numbers(x:Tensor, # pixels, (H,C,W,N): images last, for long products
     orders, q = lowest_orders(p, J), 1 + max(map(max, lowest_orders(p, J)))
     z = _both_ways(x, p, q, rows, cols)
     e = _both_ways(x.pow(2).sum(1, keepdim=True), p, 1, rows, cols)[0,:,0,0]
-    e = e.mul_(p*(1 + 16*p*torch.finfo(x.dtype).eps))
+    e = e.mul_(p*(1 + _slack(p, J, x.shape[1])*torch.finfo(x.dtype).eps))
     coefficients = [z[a,:,k,b] for k in range(x.shape[1]) for a, b in orders]
     for t in coefficients: e.addcmul_(t, t, value=-1)
     return [*coefficients, e.clamp_(min=1e-30).sqrt_()]
