@@ -17,7 +17,7 @@ from ..em.driver import EMRun
 from ..em.repair import worst_explained
 from ..em.steps import SufficientStats
 from ..images.arrays import ImageBatches, Numbers, as_numbers
-from .hierarchy import Hierarchy, cut, join
+from .hierarchy import Hierarchy, check_seen, cut, join
 from .parts import windows_of_interest
 
 # %% ../../nbs/4_beyond/08_completion.ipynb #c044311e
@@ -26,9 +26,11 @@ def _passes(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
             seen:Tensor|None=None, # 1 where a pixel is seen, (N,C,H,W)
            )->tuple: # cells, mask, grid, posteriors and places by level, log p(x)
     "Up and down again (eq. 4.5.2, 4.5.3)."
-    f, grid = self.rows(x)
-    s = None if seen is None else self.rows(seen)[0]
-    if s is not None: f = torch.where(s > 0, f, 0.)    # not even NaN is looked at
+    (f, grid), s = self.rows(x), None
+    if seen is not None:
+        check_seen(x, seen)
+        s = self.rows(seen)[0]
+        f = torch.where(s > 0, f, 0.)    # not even NaN is looked at
     maps, notes = self.up(f, grid, s)
     gamma, log_p = self.bayes(maps[-1])
     post, _, places = self.down(notes, gamma) if self.layers else ([gamma], [], [])
@@ -75,7 +77,9 @@ def expected(self:Hierarchy, x:Tensor, # images, (N,C,H,W)
 def completed(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
               seen:Tensor, # 1 where a pixel is seen, 0 where hidden, (N,C,H,W)
              )->Tensor: # (N,C,H,W)
-    "Images whose hidden pixels are their posterior means (eq. 4.8.1)."
+    """Images whose hidden pixels are their posterior means (eq. 4.8.1).
+
+    `ValueError` if `seen` is not 0 or 1 at every pixel."""
     mean = self.expected(x, seen)
     return torch.where(seen > 0, x.to(mean), mean)
 
