@@ -58,8 +58,8 @@ def check_seen(x:Tensor, # images, (N,C,H,W)
                seen:Tensor): # 1 where a pixel is seen, 0 where hidden
     "`ValueError` unless a mask is 0 or 1 at every pixel of the images."
     if seen.shape != x.shape:
-        raise ValueError(f'seen: expected shape {tuple(x.shape)}, as the images, got '
-                         f'{tuple(seen.shape)}; expand a mask that images share')
+        raise ValueError(f'seen: expected shape {tuple(x.shape)}, as the images, '
+                         f'got {tuple(seen.shape)}; expand a mask that they share')
     if not ((seen == 0) | (seen == 1)).all():
         raise ValueError('seen: expected 1 where a pixel is seen and 0 where it is '
                          'hidden, got other numbers')

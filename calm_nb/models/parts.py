@@ -32,7 +32,7 @@ def start_filters(batches:ImageBatches, # images and their weights
                   rng:int|np.random.RandomState|None=None,
                   device:torch.device|str='cpu',
                  )->Hierarchy:
-    "A model of one level: its filters are patches of the images, unlike each other."
+    "A model of one level: filters are patches of the images, unlike each other."
     rng = check_random_state(rng)
     f = random_patches(batches, 10*n_filters, patch_size, 0, rng)
     _, i = kmeans_plusplus(f.flatten(1).double().numpy(), n_filters,
@@ -85,9 +85,9 @@ def enough_images(batches:ImageBatches, n_parts:int):
     if batches.w is not None or N is None:
         N = sum(len(x) if w is None else int((w > 0).sum()) for x, w in batches)
     if n_parts > N:
-        raise ValueError(f'n_parts: expected at most {N}, the number of images that '
-                         f'weigh something, got {n_parts}; learn fewer parts or give '
-                         'more images')
+        raise ValueError(f'n_parts: expected at most {N}, the number of images '
+                         f'that weigh something, got {n_parts}; learn fewer parts '
+                         'or give more images')
 
 # %% ../../nbs/4_beyond/07_parts.ipynb #580b76a2
 @patch
@@ -160,7 +160,7 @@ def draw(self:Hierarchy, x:Tensor, # images, (N,C,H,W), hidden pixels anything
     """Draw all that is hidden from its posterior, from the top down.
 
     Images are drawn in `chunks`. What was drawn are maps (N,rows,columns) of
-    components, one per level. `ValueError` if `seen` is not 0 or 1 at every pixel."""
+    components, one per level. `ValueError` if `seen` is not 0 or 1 everywhere."""
     check_seen(x, seen)
     each = [self._draw(*c, generator, noise)
             for c in zip(self.chunks(x), self.chunks(seen))]
