@@ -160,7 +160,7 @@ def coarse_to_fine_epoch(run:EMRun, batches:Iterable,
     if not run.batch_stats: run.model = from_half_size(run.model, batches)
     _later_epoch(run, batches)
 
-coarse_to_fine_epoch.passes = lambda batches, epochs: ( # at most
+coarse_to_fine_epoch.passes = lambda batches, epochs: ( # at most, up to L = 32
     epochs and epochs + sum(HALF_SIZE_EPOCHS))
 
 # %% ../../nbs/2_library/14_algorithms.ipynb #9960a4fd

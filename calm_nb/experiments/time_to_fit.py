@@ -230,7 +230,7 @@ def quantised(centres:np.ndarray, # (K,D)
     near = [torch.cdist(p, c).amin(1).pow(2) for p in parts]
     return torch.cat(near).mean().item()
 
-def time_peers(c:Case, seeds:tuple=(0, 1, 2))->dict: # name: median of runs
+def time_peers(c:Case, seeds:tuple=(0, 1, 2))->dict: # name: lists over seeds
     "Every package on the same patches; `CALM` with default options."
     z, K, out = c.x.flatten(1).numpy(), c.settings['n_filters'], {}
     calm = lambda z, K, seed: CALM(**c.settings, random_state=seed, progress=False,
