@@ -54,6 +54,7 @@ _LARGE = 2**24 # numbers that a joined batch may have
 
 def _as_one(some:list)->tuple[Tensor,Tensor|None]:
     "Batches one after the other."
+    if len(some) == 1: return some[0]
     x, w = zip(*some)
     return torch.cat(x), None if w[0] is None else torch.cat(w)
 
@@ -62,10 +63,10 @@ def joined(batches:Iterable, n:int=_JOINED, # at most
     "Some consecutive batches at a time as one."
     some = []
     for i, (x, w) in enumerate(batches):
-        if len(some) == n or (len(some) + 1)*x.numel() > _LARGE and some:
-            yield range(i - len(some), i), _as_one(some)
-            some = []
         some.append((x, w))
+        if len(some) == n or (len(some) + 1)*x.numel() > _LARGE:
+            yield range(i + 1 - len(some), i + 1), _as_one(some)
+            some = []
     if some: yield range(i + 1 - len(some), i + 1), _as_one(some)
 
 def _later_epoch(run:EMRun, batches:Iterable):

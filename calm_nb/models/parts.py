@@ -81,9 +81,8 @@ def start_parts(l:Tensor, # log evidence of the level below, (N,K,H,W)
 # %% ../../nbs/4_beyond/07_parts.ipynb #1f0c5a11
 def enough_images(batches:ImageBatches, n_parts:int):
     "`ValueError` if there are more parts than images of positive weight."
-    N = batches.n_images
-    if batches.w is not None or N is None:
-        N = sum(len(x) if w is None else int((w > 0).sum()) for x, w in batches)
+    N = batches.n_images if batches.w is None else int((batches.w > 0).sum())
+    if N is None: N = sum(len(x) for x, _ in batches)
     if n_parts > N:
         raise ValueError(f'n_parts: expected at most {N}, the number of images '
                          f'that weigh something, got {n_parts}; learn fewer parts '
