@@ -45,7 +45,7 @@ def shuffled(X:Images, order:Tensor # of the images, (N,)
 
 # %% ../../nbs/2_library/15_auto.ipynb #ff69d161
 _ENOUGH = dict(growing=250, coarse_to_fine=125) # images a filter
-_WORTH = 2e9 # operations a batch
+_WORTH, _READ = 1.2e8, 2e9 # operations of a batch: at least; at most, if small
 _FEWEST, _MOST = 32, 64 # batches
 _WIDE = 9 # pixels, least side of filters that are learned at half the size first
 
@@ -73,11 +73,13 @@ def choose_algorithm(X:Images, # any source
     if not n: return batch('images come in the order of their source')
     if w is not None and len(w) != n: return batch('weights are missing')
     size = max(-(-n//_MOST), math.ceil(_WORTH/operations))
-    size = batch_size or min(size, images_at_a_time(X, most=2**26))
+    most = images_at_a_time(X, most=2**26)
+    many = int(min(_READ, 2**24*n_filters)/operations)    # small images
+    if n >= _FEWEST*size: most = max(most, many)
+    size = batch_size or min(size, most)
     if n < _FEWEST*size:
         return batch(f'fewer than {_FEWEST} batches of {size} images')
     if size*operations < _WORTH:
-        many = int(min(_WORTH, 2**24*n_filters)/operations)
         return Choice('batch', f'{size} images are too little work for an M-step',
                       batch_size or max(size, many))
     worth = n if w is None else (w.sum()**2/w.pow(2).sum()).item()

@@ -96,7 +96,7 @@ def _batch_stats(tensors:dict)->dict: # by number of the batch
 def _quotient_error(stats:SufficientStats, n_batches:int)->Tensor: # (K,)
     "Rounding of weighted sums of V batches over counts."
     counts = stats['counts'].cpu()
-    size = (counts.sum()*stats['energy'].cpu().clamp(min=0).sqrt()).item()
+    size = 3*(counts.sum()*stats['energy'].cpu().clamp(min=0).sqrt()).item()
     return rounding(6*n_batches + 4, size, torch.float64)/counts
 
 # %% ../../nbs/2_library/18_checkpoints.ipynb #cad5c2f4

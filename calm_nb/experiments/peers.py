@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -181,7 +180,7 @@ def run(c:Peers=Peers(), data:str|Path|None=None)->dict:
         for r in rows:
             if not r['version']: continue
             mine = [q[r['contender']] for q in runs]
-            r |= ({k: median(q[k] for q in mine) for k in mine[0]}
+            r |= ({k: [q[k] for q in mine] for k in mine[0]}
                   | dict(accuracy=worth(
                       torch.from_numpy(np.load(f"{folder}/{r['contender']}.npy")),
                       d, c)))
