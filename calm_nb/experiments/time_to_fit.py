@@ -74,10 +74,11 @@ def photograph_cases(tiny:bool=False, data:str|None=None)->dict: # of Case
 
 # %% ../../nbs/6_speed/01_fit.ipynb #dc6814dd
 def machine_load(before:float, # load average then
+                 own:int=0, # processes of the run that keep a core busy
                 )->dict:
     "Load averages before and after, and whether nothing else seems to have run."
     after = os.getloadavg()[0] if hasattr(os, 'getloadavg') else math.inf
-    idle = before < 1 and after < torch.get_num_threads() + 1
+    idle = before < 1 and after < torch.get_num_threads() + own + 1
     return dict(load=[before, after], idle=idle)
 
 # %% ../../nbs/6_speed/01_fit.ipynb #6c7db17d
@@ -350,7 +351,7 @@ def _make_beside(out:Path, data:str|Path|None, tiny:bool)->dict:
             for n in busy: runs[w][str(n)].append(beside(n, env, *size))
     x = torch.rand(size[0], 1, 28, 28, generator=torch.Generator().manual_seed(0))
     return dict(seconds=runs, images=size[0], epochs=size[1], filters=32, seed=0,
-                machine=machine_load(before),
+                machine=machine_load(before, max(busy)),
                 data=describe_data('noise', x))
 
 # %% ../../nbs/6_speed/01_fit.ipynb #933a8697
