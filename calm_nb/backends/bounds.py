@@ -192,10 +192,11 @@ def plan_for(self:BoundedMixture, x:Tensor # a batch, (N,C,H,W)
     "The plan for images of this shape, made anew now and then."
     B, plans = math.prod(self.locations(x.shape[2:])), self.memory.plans
     plan, last, left = plans.get(x.shape[1:], ((0, None), 0, 0))
-    if left <= 0 or not plan[1]:
+    if left <= 0:
         pilot = x[::-(-len(x)//max(4, 1024//B))]
-        left = last = min(max(2*last, 100*len(pilot)), 300*len(pilot))
         with cores_for(self, pilot): plan = self.best_plan(pilot)
+        last = min(2*last, 300*len(pilot)) if plan[1] and last else 100*len(pilot)
+        left = last
     plans[x.shape[1:]] = plan, last, left - len(x)
     return plan
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['DENSE', 'SPARSE', 'ONE', 'ROUNDS', 'NO_BFLOAT16', 'SMALL', 'LARGE', 'POINTS', 'FastMixture', 'recast', 'cores_for',
-           'fft_score', 'unfold_score', 'channels_last_score', 'toom_cook', 'winograd', 'winograd_score']
+           'exp_of_images_', 'fft_score', 'unfold_score', 'channels_last_score', 'toom_cook', 'winograd',
+           'winograd_score']
 
 # %% ../../nbs/2_library/20_fast.ipynb #d6b43e6d
 from collections import Counter
@@ -21,7 +22,8 @@ from fastcore.basics import patch
 from torch import Tensor
 
 # the forms themselves, which users of this module find here as well
-from .sparse import largest_norm, paper_stats, patches_at
+from .sparse import (largest_norm, paper_stats, patches_at,
+                                     strips_of)
 from ..em.steps import SufficientStats
 from ..models.mixture import PatchMixture, exp_
 from ..reports import multiplies_bfloat16
@@ -108,13 +110,53 @@ def _by_cores(self:FastMixture, f:Callable, x:Tensor, w:Tensor, n:int
             return sum(map(f, x.split(n), w.split(n)))
         return sum_of_chunks(f, x, w, n)
 
+# %% ../../nbs/2_library/20_fast.ipynb #250b93e0
+def exp_of_images_(score:Tensor # (H',N,W'*K), overwritten
+                  )->tuple: # posterior times z, z (N,), log normaliser (N,1,1)
+    "Responsibilities before they are divided by their sum."
+    top = score.amax(2).amax(0)
+    gamma = exp_(score.sub_(top[:,None]))
+    z = gamma.sum(2).sum(0)
+    return gamma, z, (top + z.log()).view(-1,1,1)
+
 # %% ../../nbs/2_library/20_fast.ipynb #250b93db
+@patch
+def strip_stats(self:PatchMixture, x:Tensor, w:Tensor # images (N,C,H,W), weights
+               )->SufficientStats:
+    "`chunk_stats` by products of matrices, without windows."
+    m, x = self.precise(x)
+    (K, C, L, M), (h, wide) = m.filters.shape, m.locations(x.shape[2:])
+    strips, f = strips_of(m.pad(x), M), (m.filters/m.variance).permute(2,1,3,0)
+    patches = lambda t: t.unfold(1, L*C*M, C*M).transpose(0, 1) # (H',N*W',L*C*M)
+    score = torch.baddbmm(m.bias(h*wide), patches(strips),
+                          f.reshape(-1, K).expand(h, -1, -1))
+    gamma, z, log_z = exp_of_images_(score.view(h, len(x), -1))
+    share = w.to(x)/z
+    strips = (strips.reshape(len(x), -1)*share[:,None]).view_as(strips)
+    total = (score.mT @ patches(strips)).sum(0)
+    return SufficientStats(
+        n=w.sum(), log_likelihood=(w*m.log_evidence(x, log_z)).sum(),
+        energy=(w*m.energy(x)).sum(), pixels=w.sum()*m.n_pixels(x.shape[2:]),
+        counts=(share@gamma).double().view(-1, K).sum(0),
+        weighted_sum=total.view(K, L, C, M).transpose(1, 2))
+
+# %% ../../nbs/2_library/20_fast.ipynb #250b93e4
+@patch
+def _by_strips(self:FastMixture, size:tuple[int,int], # height and width
+               least:int=4 # images of a chunk
+              )->bool:
+    if self.window is not None: return False
+    on_cpu = self.filters.device.type == 'cpu'
+    many = on_cpu and self.chunk_size(size) >= least
+    return many or self.locations(size) == (1, 1)
+
 @patch
 def _dense(self:FastMixture, x:Tensor, w:Tensor # images, weights
           )->SufficientStats:
-    "The dense form."
-    f = partial(PatchMixture.chunk_stats, self)
-    return self._by_cores(f, x, w, self.chunk_size(x.shape[-2:]))
+    "The dense form in chunks."
+    size = x.shape[-2:]
+    form = FastMixture.strip_stats if self._by_strips(size) else FastMixture.chunk_stats
+    return self._by_cores(partial(form, self), x, w, self.chunk_size(size))
 
 # %% ../../nbs/2_library/20_fast.ipynb #5cd3495d
 @patch
@@ -132,33 +174,6 @@ def _in_forms(self:FastMixture, x:Tensor, w:Tensor)->Iterator[SufficientStats]:
         self.forms[why] += len(x) - start
         yield self._dense(x[start:], w[start:])
 
-# %% ../../nbs/2_library/20_fast.ipynb #7f1e0a31
-@patch
-def _place_stats(self:FastMixture, x:Tensor, w:Tensor # images (N,C,H,W), weights
-                )->SufficientStats:
-    "The sums of eq. 4 over images the size of a filter."
-    rows, f, e = self.pad(x).flatten(1), self.filters, self.energy(x)
-    score = torch.addmm(self.bias(1), rows, (f/self.variance).flatten(1).T)
-    top = score.amax(1, keepdim=True)
-    gamma = exp_(score.sub_(top))
-    z = gamma.sum(1, keepdim=True)
-    share, n = w.to(x)[:,None]/z, w.sum()*rows.shape[1]
-    v = torch.as_tensor(self.variance, dtype=torch.float64, device=x.device)
-    log_p = w@((top + z.log())[:,0].double() - e/(2*v)) - n/2*(2*math.pi*v).log()
-    return SufficientStats(n=w.sum(), log_likelihood=log_p, energy=w@e, pixels=n,
-                           counts=(share.T@gamma)[0],
-                           weighted_sum=(gamma.T@(rows*share)).view_as(f))
-
-# %% ../../nbs/2_library/20_fast.ipynb #79cb89d9
-@patch
-def _one_place(self:FastMixture, x:Tensor, w:Tensor)->SufficientStats:
-    "The sums over images the size of a filter."
-    K, plain = len(self.filters), self.precise(x)[0] is not self
-    self.forms[ROUNDS if plain else ONE] += len(x)
-    form = PatchMixture.e_step if plain else FastMixture._place_stats
-    if len(x)*K <= 2**14: return form(self, x, w)
-    return sum_of_chunks(partial(form, self), x, w, max(1, 2**18//K))
-
 # %% ../../nbs/2_library/20_fast.ipynb #796756b1
 @patch
 def e_step(self:FastMixture, x:Tensor, # images, (N,C,H,W)
@@ -169,7 +184,9 @@ def e_step(self:FastMixture, x:Tensor, # images, (N,C,H,W)
     w = (torch.ones(len(x)) if w is None else w).to(f.device).double()
     one = self.window is None and self.locations(x.shape[-2:]) == (1, 1)
     x = x.to(f.device, f.dtype)
-    return self._one_place(x, w) if one else sum(self._in_forms(x, w))
+    if not one: return sum(self._in_forms(x, w))
+    self.forms[ONE if self.precise(x)[0] is self else ROUNDS] += len(x)
+    return self._dense(x, w)
 
 # %% ../../nbs/2_library/20_fast.ipynb #c4845dc5
 def fft_score(m:PatchMixture, x:Tensor # images, (N,C,H,W)

@@ -123,6 +123,7 @@ def rungs(m:FastMixture, x:Tensor)->dict:
             'transposed convolution': lambda: p.chunk_stats(x, w),
             'in chunks': lambda: p.e_step(x),
             'a core, a chunk': lambda: sum_of_chunks(p.chunk_stats, x, w, n),
+            'strips': lambda: sum_of_chunks(p.strip_stats, x, w, n),
             'locations that matter': lambda: sum(by_float32(p, *c)
                 for c in zip(x.split(n), w.split(n))),
             'chosen': lambda: m.e_step(x)}
