@@ -125,20 +125,23 @@ def strip_stats(self:PatchMixture, x:Tensor, w:Tensor # images (N,C,H,W), weight
                )->SufficientStats:
     "`chunk_stats` by products of matrices, without windows."
     m, x = self.precise(x)
-    (K, C, L, M), (h, wide) = m.filters.shape, m.locations(x.shape[2:])
-    strips, f = strips_of(m.pad(x), M), (m.filters/m.variance).permute(2,1,3,0)
+    f, images, (h, wide) = m.filters/m.variance, m.pad(x), m.locations(x.shape[2:])
+    if h*wide == 1: # channels below each other are one, already in order
+        f, images = (t.flatten(1, 2)[:,None] for t in (f, images))
+    K, C, L, M = f.shape
+    strips, f = strips_of(images, M), f.permute(2,1,3,0)
     patches = lambda t: t.unfold(1, L*C*M, C*M).transpose(0, 1) # (H',N*W',L*C*M)
     score = torch.baddbmm(m.bias(h*wide), patches(strips),
                           f.reshape(-1, K).expand(h, -1, -1))
     gamma, z, log_z = exp_of_images_(score.view(h, len(x), -1))
     share = w.to(x)/z
     strips = (strips.reshape(len(x), -1)*share[:,None]).view_as(strips)
-    total = (score.mT @ patches(strips)).sum(0)
+    total = (score.mT @ patches(strips)).sum(0).view(K, L, C, M).transpose(1, 2)
     return SufficientStats(
         n=w.sum(), log_likelihood=(w*m.log_evidence(x, log_z)).sum(),
         energy=(w*m.energy(x)).sum(), pixels=w.sum()*m.n_pixels(x.shape[2:]),
         counts=(share@gamma).double().view(-1, K).sum(0),
-        weighted_sum=total.view(K, L, C, M).transpose(1, 2))
+        weighted_sum=total.reshape(m.filters.shape))
 
 # %% ../../nbs/2_library/20_fast.ipynb #250b93e4
 @patch

@@ -144,7 +144,9 @@ def energy(self:PatchMixture, x:Tensor # images, (N,C,H,W)
 def n_pixels(self:PatchMixture, size:tuple[int,int] # height and width of the images
             )->float:
     "D: channels times pixels, each as often as windows see it."
-    return self.filters.shape[1]*self.coverage(size).sum().item()
+    C, p = self.filters.shape[1], 2*self.padding
+    if self.window is None: return float(C*(size[0] + p)*(size[1] + p)) # each once
+    return C*self.coverage(size).sum().item()
 
 # %% ../../nbs/1_paper/02_patch_mixture.ipynb #ccdf7332
 @patch
